@@ -1,0 +1,1 @@
+"""The vocabulary of Heterofleet: the custom resources, the router's configuration, and the names that stay."""
