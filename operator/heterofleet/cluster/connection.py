@@ -8,7 +8,7 @@ models and generated methods are not used, since building them costs ten times w
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -76,7 +76,7 @@ class Connection:
                         raise _error(response, content)
                     return content
 
-    async def stream(self, path: str, query: Mapping[str, str], silence_seconds: float) -> AsyncIterator[bytes]:
+    async def stream(self, path: str, query: Mapping[str, str], silence_seconds: float) -> AsyncGenerator[bytes, None]:
         """Gives the lines of a watch until the server ends it; silence for longer than that is `Unavailable`."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence_seconds)
         headers = await self._headers("application/json")
@@ -89,7 +89,7 @@ class Connection:
 
     async def _headers(self, content_type: str) -> dict[str, str]:
         headers = {"Accept": "application/json", "Content-Type": content_type}
-        settings: dict[str, Any] = await self._configuration.auth_settings()
+        settings: Any = await self._configuration.auth_settings()
         for setting in settings.values():
             headers[setting["key"]] = setting["value"]
         return headers

@@ -7,6 +7,7 @@ remembered by digest and paths, so that it is reported once and not fought over.
 """
 
 import hashlib
+import sys
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -53,7 +54,12 @@ class Ref(NamedTuple):
     @classmethod
     def of(cls, manifest: Manifest) -> Self:
         metadata = manifest["metadata"]
-        return cls(manifest["apiVersion"], manifest["kind"], metadata.get("namespace", ""), metadata["name"])
+        return cls(
+            sys.intern(manifest["apiVersion"]),
+            sys.intern(manifest["kind"]),
+            sys.intern(metadata.get("namespace", "")),
+            metadata["name"],
+        )
 
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
@@ -91,7 +97,7 @@ class Observed:
             uid=metadata["uid"],
             resource_version=int(metadata["resourceVersion"]),
             owner_uid=controller_uid(metadata),
-            labels=metadata.get("labels") or {},
+            labels={sys.intern(k): sys.intern(v) for k, v in (metadata.get("labels") or {}).items()},
             annotations=metadata.get("annotations") or {},
             created=datetime.fromisoformat(metadata["creationTimestamp"]),
             deleting="deletionTimestamp" in metadata,
