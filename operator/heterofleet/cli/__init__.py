@@ -1,0 +1,1 @@
+"""The command `heterofleet`: what people and CI ask of fleets, offline and in a cluster."""

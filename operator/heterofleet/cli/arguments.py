@@ -1,0 +1,119 @@
+"""The command line: every command, its options and its words of help.
+
+Only argparse is loaded here. `completion` reads this parser too, so that shells offer what exists.
+"""
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NoReturn
+
+_EPILOG: Final = """\
+exit codes: 0 done, 1 failed or found errors, 2 wrong usage.
+Colours are off when NO_COLOR is set or the output is not a terminal.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that names the command which was nearly typed."""
+
+    def error(self, message: str) -> NoReturn:
+        missed = re.match(r"argument \S+: invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if missed:
+            choices = re.findall(r"'(.*?)'", missed[2])
+            close = difflib.get_close_matches(missed[1], choices, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(choices)}"
+            message = f"{missed[1]!r} is not known; {hint}"
+        print(f"{self.prog}: {message}\nTry '{self.prog} --help'.", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line; `options.module` names the module of heterofleet.cli that runs it."""
+    plugin = Path(sys.argv[0]).name.startswith("kubectl-")
+    top = Parser(
+        prog="kubectl heterofleet" if plugin else "heterofleet",
+        description="Fleets of a large planning model, small executing models and the router between them.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
+    _add_offline(commands)
+    _add_reading(commands)
+    _add_acting(commands)
+    _add_own(commands)
+    return top
+
+
+# argparse has no public name for what add_subparsers returns.
+Commands = argparse._SubParsersAction
+
+
+def _command(
+    commands: "Commands[Parser]", name: str, module: str, text: str, *, parents: Sequence[Parser] = ()
+) -> Parser:
+    added = commands.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        parents=list(parents),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    added.set_defaults(module=module, command=name)
+    return added
+
+
+def _add_offline(commands: "Commands[Parser]") -> None:
+    validate = _command(commands, "validate", "validate", "check fleets in files as admission and the operator would")
+    validate.add_argument("files", nargs="+", metavar="FILE", help="YAML or JSON, a folder of them, or - for stdin")
+    _add_output(validate)
+    render = _command(commands, "render", "render", "print the objects that the operator would make of a fleet")
+    render.add_argument("file", metavar="FILE", help="YAML or JSON, or - for stdin")
+    render.add_argument("--fleet", metavar="NAME", help="which one, where the file holds several")
+    render.add_argument("--kind", action="append", default=[], help="only objects of this kind (may be repeated)")
+    _add_output(render, ("yaml", "json"))
+
+
+def _add_reading(commands: "Commands[Parser]") -> None:
+    cluster = _cluster()
+    status = _command(commands, "status", "status", "show fleets, or one in depth", parents=[cluster])
+    status.add_argument("fleet", nargs="?", metavar="FLEET", help="show this one with tiers, instances and ranks")
+    status.add_argument("-A", "--all-namespaces", action="store_true", help="fleets of every namespace")
+    status.add_argument("-w", "--watch", action="store_true", help="keep showing until interrupted")
+    _add_output(status)
+    doctor = _command(commands, "doctor", "doctor", "check what a fleet needs of a cluster", parents=[cluster])
+    _add_output(doctor)
+
+
+def _add_acting(commands: "Commands[Parser]") -> None:
+    cluster = _cluster()
+    roll = _command(commands, "roll", "acts", "replace a fleet's pods by what is rendered today", parents=[cluster])
+    retry = _command(commands, "retry", "acts", "let failed instances of a fleet try again", parents=[cluster])
+    release = _command(commands, "release", "acts", "end counts set by hand before their time", parents=[cluster])
+    for command in (roll, retry, release):
+        command.add_argument("fleet", metavar="FLEET")
+    release.add_argument("--tier", choices=("large", "small"), help="this tier alone")
+
+
+def _add_own(commands: "Commands[Parser]") -> None:
+    completion = _command(commands, "completion", "completion", "print a shell's completion script")
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
+    _command(commands, "version", "version", "print the version")
+
+
+def _cluster() -> Parser:
+    """Options of every command that asks a cluster, as kubectl has them."""
+    options = Parser(add_help=False)
+    options.add_argument("-n", "--namespace", metavar="NAME", help="the context's own unless given")
+    options.add_argument("--context", metavar="NAME", help="context of the kubeconfig")
+    options.add_argument("--kubeconfig", metavar="FILE", help="$KUBECONFIG or ~/.kube/config unless given")
+    return options
+
+
+def _add_output(command: Parser, formats: Sequence[str] = ("table", "json", "yaml")) -> None:
+    command.add_argument(
+        "-o", "--output", choices=formats, default=formats[0], help=f"{', '.join(formats)}; {formats[0]} unless given"
+    )
