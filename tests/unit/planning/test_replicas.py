@@ -1,0 +1,168 @@
+"""The small tier's counts: single rules, and whole rollouts played out against a Deployment controller of chance."""
+
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heterofleet.planning import replicas
+from heterofleet.planning.instances import Hold, Policy, Room
+from heterofleet.planning.replicas import Pool, PoolsPlan, SmallPod
+
+NEW = "b" * 8
+OLD = "a" * 8
+
+
+def pods(revision: str, count: int, **facts: object) -> tuple[SmallPod, ...]:
+    facts = {"ready": True} | facts
+    return tuple(
+        SmallPod(f"{revision}-{i}", f"{revision}-{i}", revision, created=float(i), **facts)  # type: ignore[arg-type]  # facts by name
+        for i in range(count)
+    )
+
+
+def test_a_rise_is_bounded_by_the_gpus_there_are():
+    plan = replicas.plan(4, [Pool(NEW, 1, pods(NEW, 1))], Room(2), Policy(NEW))
+    assert plan == PoolsPlan({NEW: 3}, holds=frozenset({Hold.GPUS}))
+
+
+def test_a_fall_marks_pods_and_lowers_the_count_only_when_they_have_drained():
+    marked = replicas.plan(1, [Pool(NEW, 2, pods(NEW, 2))], Room(0), Policy(NEW))
+    assert marked == PoolsPlan({NEW: 2}, drain=(f"{NEW}-1",))
+    first, second = pods(NEW, 2)
+    waiting = replicas.plan(1, [Pool(NEW, 2, (first, replace(second, draining=True)))], Room(0), Policy(NEW))
+    assert waiting == PoolsPlan({NEW: 2})
+    done = replace(second, draining=True, drained=True)
+    assert replicas.plan(1, [Pool(NEW, 2, (first, done))], Room(0), Policy(NEW)) == PoolsPlan({NEW: 1})
+
+
+def test_pods_that_answer_nobody_go_at_once():
+    first, second = pods(NEW, 2)
+    plan = replicas.plan(1, [Pool(NEW, 2, (first, replace(second, ready=False)))], Room(0), Policy(NEW))
+    assert plan == PoolsPlan({NEW: 1})
+
+
+def test_a_drain_is_called_off_when_the_count_rises_again():
+    first, second = pods(NEW, 2)
+    plan = replicas.plan(2, [Pool(NEW, 2, (first, replace(second, draining=True)))], Room(0), Policy(NEW))
+    assert plan == PoolsPlan({NEW: 2}, keep_after_all=(f"{NEW}-1",))
+
+
+def test_a_roll_goes_ahead_by_one_pod_where_gpus_are_spare():
+    plan = replicas.plan(3, [Pool(OLD, 3, pods(OLD, 3))], Room(5), Policy(NEW))
+    assert plan == PoolsPlan({OLD: 3, NEW: 1})
+
+
+def test_a_roll_without_spare_gpus_drains_one_old_pod_first():
+    plan = replicas.plan(3, [Pool(OLD, 3, pods(OLD, 3))], Room(0), Policy(NEW))
+    assert plan == PoolsPlan({OLD: 3, NEW: 0}, drain=(f"{OLD}-2",))
+
+
+def test_a_terminating_old_pod_keeps_its_place_until_it_is_gone():
+    old = pods(OLD, 3)
+    leaving = (*old[:2], replace(old[2], deleting=True))
+    plan = replicas.plan(3, [Pool(OLD, 2, leaving)], Room(0), Policy(NEW))
+    assert plan.replicas[NEW] == 0
+
+
+def test_a_roll_never_takes_the_last_serving_pod():
+    plan = replicas.plan(1, [Pool(OLD, 1, pods(OLD, 1))], Room(0), Policy(NEW))
+    assert plan == PoolsPlan({OLD: 1, NEW: 0}, holds=frozenset({Hold.OUTAGE}))
+
+
+def test_an_old_revision_without_pods_has_no_deployment_any_more():
+    assert replicas.plan(1, [Pool(NEW, 1, pods(NEW, 1)), Pool(OLD, 0)], Room(0), Policy(NEW)) == PoolsPlan({NEW: 1})
+
+
+@dataclass
+class Yard:
+    capacity: int
+    random: Random
+    counts: dict[str, int] = field(default_factory=dict)
+    pods: dict[str, SmallPod] = field(default_factory=dict)
+    born: int = 0
+
+    def pools(self) -> list[Pool]:
+        revisions = set(self.counts) | {pod.revision for pod in self.pods.values()}
+        return [
+            Pool(r, self.counts.get(r, 0), tuple(p for p in self.pods.values() if p.revision == r))
+            for r in sorted(revisions)
+        ]
+
+    def step(self, wanted: int, policy: Policy) -> PoolsPlan:
+        unborn = sum(
+            max(0, count - sum(p.live and p.revision == r for p in self.pods.values()))
+            for r, count in self.counts.items()
+        )
+        room = Room(max(0, self.capacity - len(self.pods) - unborn))
+        plan = replicas.plan(wanted, self.pools(), room, policy)
+        for uid in plan.drain:
+            self.pods[uid] = replace(self.pods[uid], draining=True)
+        for uid in plan.keep_after_all:
+            self.pods[uid] = replace(self.pods[uid], draining=False, drained=False)
+        self.counts = plan.replicas
+        self._control()
+        for uid, pod in list(self.pods.items()):
+            if self.random.random() < 0.5:
+                self._move_on(uid, pod)
+        return plan
+
+    def _control(self) -> None:
+        """What the ReplicaSet controller does: not ready before ready, then by deletion cost."""
+        for revision in {p.revision for p in self.pods.values()} | set(self.counts):
+            live = [p for p in self.pods.values() if p.live and p.revision == revision]
+            count = self.counts.get(revision, 0)
+            for pod in sorted(live, key=lambda p: (p.ready, not p.drained, not p.draining))[
+                : max(0, len(live) - count)
+            ]:
+                assert not pod.ready or pod.drained, "a pod that serves was taken"
+                self.pods[pod.uid] = replace(pod, deleting=True, ready=False)
+            for _ in range(count - len(live)):
+                self.born += 1
+                uid = f"p{self.born}"
+                self.pods[uid] = SmallPod(uid, uid, revision, created=float(self.born))
+
+    def _move_on(self, uid: str, pod: SmallPod) -> None:
+        if pod.deleting:
+            del self.pods[uid]
+        elif pod.draining:
+            self.pods[uid] = replace(pod, drained=True)
+        elif not pod.ready:
+            self.pods[uid] = replace(pod, ready=True)
+
+    def count_serving(self) -> int:
+        return sum(pod.live and pod.ready and not pod.draining for pod in self.pods.values())
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    capacity=st.integers(1, 6),
+    counts=st.lists(st.tuples(st.integers(1, 6), st.booleans()), min_size=1, max_size=4),
+    seed=st.integers(0, 2**32),
+    outage=st.booleans(),
+)
+def test_every_rollout_ends_at_the_wanted_count_within_capacity_and_without_an_outage(
+    capacity: int, counts: list[tuple[int, bool]], seed: int, outage: bool
+):
+    yard = Yard(capacity, Random(seed))
+    revision = 0
+    for count, rolls in counts:
+        wanted = min(count, capacity)
+        revision += rolls
+        policy = Policy(f"{revision:08d}", allow_outage=outage)
+        was_up = yard.count_serving() > 0
+        plan = PoolsPlan({})
+        for _ in range(150):
+            plan = yard.step(wanted, policy)
+            assert len(yard.pods) <= capacity
+            if was_up and not outage:
+                assert yard.count_serving() > 0
+            was_up = was_up or yard.count_serving() > 0
+        if plan.holds:
+            assert plan.holds == {Hold.OUTAGE}
+            assert capacity == wanted == 1
+        else:
+            assert yard.counts == {policy.revision: wanted}
+            assert [pod.revision for pod in yard.pods.values()] == [policy.revision] * wanted
+            assert yard.count_serving() == wanted
