@@ -99,9 +99,15 @@ class Connection:
 
 
 @contextlib.asynccontextmanager
-async def connect(kubeconfig: Path | None = None) -> AsyncIterator[Connection]:
-    """Opens a connection by `kubeconfig`, else $KUBECONFIG, else the pod's service account, else ~/.kube/config."""
-    configuration, renewal = await _configuration(kubeconfig)
+async def connect(kubeconfig: Path | None = None, context: str | None = None) -> AsyncIterator[Connection]:
+    """Opens a connection by `kubeconfig`, else $KUBECONFIG, else the pod's service account, else ~/.kube/config.
+
+    `context` is the kubeconfig's current one unless given. Raises Unavailable when the configuration is unusable.
+    """
+    try:
+        configuration, renewal = await _configuration(kubeconfig, context)
+    except config.ConfigException as exc:
+        raise errors.Unavailable(f"kubeconfig: {exc}") from exc
     configuration.connection_pool_maxsize = 0  # `Connection` bounds requests itself; watches stay open for long.
     tracing = aiohttp.TraceConfig()
     tracing.on_connection_create_end.append(_ask_guard_again)
@@ -121,15 +127,23 @@ async def connect(kubeconfig: Path | None = None) -> AsyncIterator[Connection]:
         await session.close()
 
 
-async def _configuration(kubeconfig: Path | None) -> tuple[Configuration, asyncio.Task[None] | None]:
+async def _configuration(
+    kubeconfig: Path | None, context: str | None
+) -> tuple[Configuration, asyncio.Task[None] | None]:
     """Loads the configuration, and the task that renews a kubeconfig's short-lived token if it has one."""
     load: Any = config  # The package annotates its models, not these functions.
     configuration = Configuration()
-    if kubeconfig is None and "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
+    if (
+        kubeconfig is None
+        and context is None
+        and "KUBECONFIG" not in os.environ
+        and "KUBERNETES_SERVICE_HOST" in os.environ
+    ):
         load.load_incluster_config(client_configuration=configuration)
         return configuration, None
     loader = await load.load_kube_config(
         config_file=str(kubeconfig) if kubeconfig else None,
+        context=context,
         client_configuration=configuration,
         persist_config=False,
     )
