@@ -1,0 +1,20 @@
+"""What the operator brings to a fleet that its spec does not say: images, scripts, facts, and what is served here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from heterofleet.planning.catalogue import Catalogue
+
+
+@dataclass(frozen=True)
+class Platform:
+    """`supervisor` maps the supervisor's file names to their texts; the last three say which APIs are served."""
+
+    operator_namespace: str
+    engine_image: str
+    router_image: str
+    supervisor: Mapping[str, str]
+    catalogue: Catalogue
+    pod_monitors: bool
+    prometheus_rules: bool
+    pod_groups: bool

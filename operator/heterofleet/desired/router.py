@@ -1,0 +1,158 @@
+"""Renders the router: its pods, the Service that is the fleet's address, and the ConfigMap that it watches.
+
+The one Deployment whose template changes in place: a router holds nothing but requests in flight, so Kubernetes'
+rolling update with one pod ahead is right for it. The pods meet the restricted Pod Security Standard.
+"""
+
+from typing import Final
+
+from heterofleet.api import labels, routing
+from heterofleet.api.labels import Component, Manifest, PodState
+from heterofleet.api.v1alpha1 import HeterogeneousDeployment
+from heterofleet.desired import access, children, disruption, names, network, overlay, revision
+from heterofleet.desired import routing as filled
+from heterofleet.desired.children import stated
+from heterofleet.desired.platform import Platform
+from heterofleet.desired.pods import GRACE_MARGIN_SECONDS
+from heterofleet.desired.revision import Role
+from heterofleet.desired.template import Template
+
+CONTAINER: Final = "router"
+_USER: Final = 65_532
+"""The number that distroless images call nonroot."""
+
+
+def router_template(fleet: HeterogeneousDeployment, platform: Platform) -> Template:
+    """What this version renders for the router's present spec. Raises overlay.InvalidOverlay."""
+    hash_ = revision.spec_hash(fleet, Role.ROUTER)
+    name = fleet.metadata.name
+    body = {
+        "metadata": {
+            "labels": {
+                **names.recommended(name, Component.ROUTER),
+                **names.router_selector(name),
+                labels.REVISION: revision.revision(hash_),
+                labels.STATE: str(PodState.SERVING),
+            }
+        },
+        "spec": _pod_spec(fleet, platform),
+    }
+    return Template(Role.ROUTER, hash_, overlay.apply(body, fleet.spec.router.pod_template, CONTAINER))
+
+
+def objects(fleet: HeterogeneousDeployment, template: Template, operator_namespace: str) -> tuple[Manifest, ...]:
+    """Every object of the router."""
+    name = names.router(fleet.metadata.name)
+    selector = names.router_selector(fleet.metadata.name)
+    return (
+        *access.router_access(fleet),
+        _config_map(fleet, name, selector),
+        _service(fleet, name, selector),
+        network.router_policy(fleet, operator_namespace),
+        disruption.budget(fleet, name, selector, Component.ROUTER, max_unavailable=1),
+        _deployment(fleet, name, selector, template),
+    )
+
+
+def _pod_spec(fleet: HeterogeneousDeployment, platform: Platform) -> Manifest:
+    selector = names.router_selector(fleet.metadata.name)
+    longest_drain = max(
+        fleet.spec.large.lifecycle.drain_timeout_seconds, fleet.spec.small.lifecycle.drain_timeout_seconds
+    )
+    return {
+        "serviceAccountName": names.router(fleet.metadata.name),
+        "automountServiceAccountToken": True,
+        "enableServiceLinks": False,
+        # A router outlives the longest request that it relays.
+        "terminationGracePeriodSeconds": longest_drain + GRACE_MARGIN_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER,
+            "runAsGroup": _USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": selector},
+            }
+        ],
+        "containers": [_container(fleet, platform.router_image)],
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+    }
+
+
+def _container(fleet: HeterogeneousDeployment, image: str) -> Manifest:
+    spec = fleet.spec.router
+    resources = stated(requests=spec.resources.requests, limits=spec.resources.limits)
+    container = {
+        "name": CONTAINER,
+        "image": spec.image or image,
+        "args": [f"--namespace={fleet.metadata.namespace}", f"--fleet={fleet.metadata.name}"],
+        "env": [
+            {"name": "HETEROFLEET_POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        ],
+        "ports": [
+            {"name": "http", "containerPort": labels.ROUTER_PORT, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": labels.METRICS_PORT, "protocol": "TCP"},
+        ],
+        "readinessProbe": {
+            "httpGet": {"path": "/readyz", "port": "metrics"},
+            "periodSeconds": 5,
+            "timeoutSeconds": 3,
+            "failureThreshold": 2,
+        },
+        "livenessProbe": {
+            "httpGet": {"path": "/healthz", "port": "metrics"},
+            "periodSeconds": 10,
+            "timeoutSeconds": 5,
+            "failureThreshold": 3,
+        },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108  the only place it may write to
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    return {**container, "resources": resources} if resources else container
+
+
+def _config_map(fleet: HeterogeneousDeployment, name: str, selector: dict[str, str]) -> Manifest:
+    return {
+        **children.child(fleet, children.CONFIG_MAP, name, selector, Component.ROUTER),
+        "data": {
+            routing.CONFIG_KEY: filled.config(fleet).canonical(),
+            routing.PLAN_KEY: filled.plan().canonical(),
+        },
+    }
+
+
+def _service(fleet: HeterogeneousDeployment, name: str, selector: dict[str, str]) -> Manifest:
+    service = fleet.spec.router.service
+    return {
+        **children.child(fleet, children.SERVICE, name, selector, Component.ROUTER, annotations=service.annotations),
+        "spec": {
+            "type": str(service.type),
+            "selector": names.serving(selector),
+            "ports": [{"name": "http", "port": service.port, "targetPort": "http", "protocol": "TCP"}],
+        },
+    }
+
+
+def _deployment(fleet: HeterogeneousDeployment, name: str, selector: dict[str, str], template: Template) -> Manifest:
+    own = {**selector, labels.REVISION: template.revision}
+    annotations = {labels.SPEC_HASH: template.hash}
+    return {
+        **children.child(fleet, children.DEPLOYMENT, name, own, Component.ROUTER, annotations=annotations),
+        "spec": {
+            "replicas": fleet.spec.router.instances.min,
+            "revisionHistoryLimit": 1,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "selector": {"matchLabels": selector},
+            "template": template.body,
+        },
+    }
