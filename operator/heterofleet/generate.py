@@ -40,9 +40,17 @@ def _kept_by_helm(definition: labels.Manifest) -> labels.Manifest:
     return {**definition, "metadata": {**definition["metadata"], "annotations": annotations}}
 
 
+class _Plain(yaml.SafeDumper):
+    """Writes a value that occurs twice twice, instead of an anchor and an alias."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        del data
+        return True
+
+
 def as_yaml(manifest: labels.Manifest) -> str:
     """One manifest as a YAML document, in the order in which it was built."""
-    return yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(manifest, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
 
 
 def drift(root: Path) -> str:

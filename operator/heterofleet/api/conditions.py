@@ -5,12 +5,12 @@ must survive a restart are fields here. Numbers are rounded where they are writt
 writes at rest").
 """
 
-from datetime import datetime
 from enum import StrEnum
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-from heterofleet.api.base import Reported
+from heterofleet.api.base import KeyedBy, Reported, Timestamp
 
 
 class ConditionType(StrEnum):
@@ -102,15 +102,31 @@ class Reason(StrEnum):
     EVACUATION_WAITS = "EvacuationWaits"
 
 
-class Condition(Reported):
-    """Kubernetes' condition."""
+def _is_true(status: Any) -> Any:
+    """Kubernetes writes three words; Unknown, which we never write, counts as not True."""
+    return status == "True" if status in ("True", "False", "Unknown") else status
 
-    type: ConditionType
-    status: bool
-    reason: Reason
-    message: str = ""
-    observed_generation: int = 0
-    last_transition_time: datetime
+
+Status = Annotated[
+    bool,
+    BeforeValidator(_is_true),
+    PlainSerializer(str, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string"}),
+]
+"""A condition's status: a bool here, "True" or "False" in Kubernetes."""
+
+
+class Condition(Reported):
+    """Kubernetes' condition: one thing that is so or is not, and why."""
+
+    type: ConditionType = Field(description="What this condition says.")
+    status: Status = Field(description="True, False or Unknown.")
+    reason: Reason = Field(
+        description="Why it is so, as one word for alerts to match; see docs/reference/conditions.md."
+    )
+    message: str = Field("", description="The same as a sentence, with what to do where something is to be done.")
+    observed_generation: int = Field(0, description="Generation of the fleet that this condition answers.")
+    last_transition_time: Timestamp = Field(description="When its status last changed.")
 
 
 class InstanceState(StrEnum):
@@ -125,77 +141,103 @@ class InstanceState(StrEnum):
     LOST = "Lost"
     FAILED = "Failed"
 
+    @classmethod
+    def _missing_(cls, value: object) -> "InstanceState | None":
+        """A state that only a newer version knows: what is observed will tell, and the restarts are kept."""
+        return cls.STARTING if isinstance(value, str) else None
+
 
 class LastExit(Reported):
     """How the last process of an instance ended, as its container state tells."""
 
-    pod: str = ""
-    exit_code: int = 0
-    reason: str = ""
-    message: str = ""
-    at: datetime | None = None
+    pod: str = Field("", description="Pod in which it ended.")
+    exit_code: int = Field(0, description="Its exit code; above 128 it is 128 + signal.")
+    reason: str = Field("", description="Kubernetes' word for it, such as OOMKilled or Error.")
+    message: str = Field("", description="Its last lines.")
+    at: Timestamp | None = Field(None, description="When it ended.")
 
 
 class InstanceStatus(Reported):
-    """One instance of the large tier. `failure` names the last counted failure, so that it counts once."""
+    """One instance of the large tier."""
 
-    index: int
-    revision: str = ""
-    state: InstanceState = InstanceState.CREATING
-    ready_ranks: int = 0
-    ranks: int = 0
-    restarts: int = 0
-    failure: str = ""
-    since: datetime | None = None
-    retry_at: datetime | None = None
+    index: int = Field(description="Number in the names of its objects; never used again while one of them exists.")
+    revision: str = Field("", description="Revision from which its pods were made.")
+    state: InstanceState = Field(
+        InstanceState.CREATING,
+        description="Creating, WaitingForGpus, Starting, Ready, Restarting, Draining, Lost or Failed.",
+    )
+    ready_ranks: int = Field(0, description="Pods of the group that are Ready.")
+    ranks: int = Field(0, description="Pods of the group.")
+    restarts: int = Field(0, description="Failures counted since it was last Ready for restartResetSeconds.")
+    failure: str = Field("", description="Identity of the last failure counted, so that it counts once.")
+    since: Timestamp | None = Field(None, description="When it came into this state.")
+    retry_at: Timestamp | None = Field(None, description="When it is tried again, while it backs off.")
     last_exit: LastExit | None = None
 
 
 class Override(Reported):
     """A count that somebody else set under writer Planner."""
 
-    instances: int
-    by: str
-    until: datetime
+    instances: int = Field(description="The count.")
+    by: str = Field(description="The field manager that wrote it.")
+    until: Timestamp = Field(description="When the operator takes it back.")
 
 
 class TierStatus(Reported):
-    """One tier. `summary` is ready/desired, ready-made for a printer column."""
+    """One tier."""
 
-    summary: str = "0/0"
-    desired: int = 0
-    ready: int = 0
-    draining: int = 0
-    gpus: int = 0
-    expert_parallel_size: int | None = None
-    revision: str = ""
-    instances: list[InstanceStatus] = Field(default_factory=list)
+    summary: str = Field("0/0", description="Ready / desired instances, for a column of kubectl get.")
+    desired: int = Field(0, description="Instances that should run, within max and budget.")
+    ready: int = Field(0, description="Instances that take requests.")
+    draining: int = Field(0, description="Instances that finish their requests before they go.")
+    gpus: int = Field(0, description="GPUs that the tier's pods hold, those that start or stop included.")
+    expert_parallel_size: int | None = Field(None, description="GPUs over which experts are spread: tensor x data.")
+    revision: str = Field("", description="Revision of the present spec.")
+    instances: Annotated[list[InstanceStatus], KeyedBy("index")] = Field(
+        default_factory=list, description="Each instance; large tier only."
+    )
     override: Override | None = None
 
 
 class LastDrain(Reported):
     """Proof of the last drain."""
 
-    instance: str
-    in_flight_at_start: int | None = None
-    completed: datetime | None = None
-    aborted: bool = False
-    reason: str = ""
+    instance: str = Field(description="Instance or pod that was drained.")
+    in_flight_at_start: int | None = Field(None, description="Requests that ran when it began; none if unreadable.")
+    completed: Timestamp | None = Field(None, description="When nothing was left in flight.")
+    aborted: bool = Field(False, description="Its deadline came first.")
+    reason: str = Field("", description="Why it was drained.")
 
 
 class CostStatus(Reported):
-    usd_per_hour: str = ""
+    """What the fleet costs."""
+
+    usd_per_hour: str = Field("", description="Price of the GPUs held, in USD an hour.")
+
+
+def _known(conditions: Any) -> Any:
+    """Leave out the conditions that only a newer version knows: each is told anew at the next reconcile."""
+    if not isinstance(conditions, list):
+        return conditions
+    types, reasons = set(ConditionType), set(Reason)
+    return [
+        condition
+        for condition in conditions
+        if not isinstance(condition, dict) or (condition.get("type") in types and condition.get("reason") in reasons)
+    ]
 
 
 class FleetStatus(Reported):
     """What the fleet is, in facts."""
 
-    observed_generation: int = 0
-    conditions: list[Condition] = Field(default_factory=list)
+    observed_generation: int = Field(0, description="Generation of the spec that this status answers.")
+    conditions: Annotated[list[Condition], BeforeValidator(_known), KeyedBy("type")] = Field(
+        default_factory=list, description="What is so and what is not, each once."
+    )
     large: TierStatus = TierStatus()
     small: TierStatus = TierStatus()
-    ratio: str = ""
-    endpoint: str = ""
+    ratio: str = Field("", description="Small instances for each large one.")
+    endpoint: str = Field("", description="Address to which requests are sent, in the cluster.")
     cost: CostStatus = CostStatus()
     last_drain: LastDrain | None = None
 

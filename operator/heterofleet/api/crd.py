@@ -203,7 +203,7 @@ def _structural(schema: Mapping[str, Any], named: Mapping[str, Schema], *, at: s
     if "const" in schema:
         return _structural({"type": "string", "enum": [schema["const"]]}, named, at=at)
     unknown = schema.keys() - {*_KEPT, *_UNWRITTEN, "$defs", "const"}
-    if unknown or "type" not in schema:
+    if unknown or not {"type", "x-kubernetes-int-or-string"} & schema.keys():
         raise UnstructuralSchemaError(f"{at}: {sorted(unknown) or 'no type'} cannot be said in a structural schema")
     written = {key: schema[key] for key in _KEPT if key in schema}
     if "description" in written:

@@ -3,12 +3,14 @@
 A fleet is parsed once, at the edge, into these models; everything behind works on them.
 """
 
+import json
+import re
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field
 
-from heterofleet.api.base import DNS_LABEL, Labels, Model, Overlay, Rule, ShortText
+from heterofleet.api.base import Annotations, Image, Labels, Model, Overlay, Rule, Transition
 from heterofleet.api.conditions import FleetStatus
 from heterofleet.api.labels import FleetKey, Manifest, Tier
 from heterofleet.api.tier import Resources, TierSpec
@@ -26,23 +28,31 @@ class ServiceType(StrEnum):
 class RouterService(Model):
     """The Service in front of the routers: the fleet's address."""
 
-    type: ServiceType = ServiceType.CLUSTER_IP
-    port: int = Field(8080, ge=1, le=65_535)
-    annotations: Labels = Field(default_factory=dict)
+    type: ServiceType = Field(
+        ServiceType.CLUSTER_IP, description="Where the address is reachable: in the cluster, on its nodes, or outside."
+    )
+    port: int = Field(8080, ge=1, le=65_535, description="Port of the Service.")
+    annotations: Annotations = Field(
+        default_factory=dict, description="Annotations of the Service, as load balancers want them."
+    )
 
 
 class RouterInstances(Model):
-    min: int = Field(2, ge=0, le=100)
+    """How many routers run."""
+
+    min: int = Field(2, ge=0, le=100, description="Routers that run; 0 takes the fleet's address out of service.")
 
 
 class RouterSpec(Model):
     """The router's pods and their address."""
 
     instances: RouterInstances = RouterInstances()
-    image: ShortText | None = Field(None, description="The operator's default router image unless given.")
+    image: Image | None = Field(None, description="Image of the router; the operator's default unless given.")
     resources: Resources = Resources()
     service: RouterService = RouterService()
-    pod_template: Overlay | None = Field(None, description="A strategic overlay of the pods' template.")
+    pod_template: Overlay | None = Field(
+        None, description="Overlay of the routers' template (metadata and spec); it has the last word, as in a tier."
+    )
 
 
 class Writer(StrEnum):
@@ -53,30 +63,50 @@ class Writer(StrEnum):
 
 
 class TierScaling(Model):
-    writer: Writer = Writer.PLANNER
+    """Who sets one tier's count."""
+
+    writer: Writer = Field(
+        Writer.PLANNER,
+        description="Planner: the operator; a count set by hand holds for overrideSeconds. External: whoever writes the"
+        " HeterogeneousTier (kubectl scale, HPA, KEDA); the plan is only published.",
+    )
 
 
 class Scaling(Model):
     """Bounds and writers of the counts."""
 
-    gpu_budget: int | None = Field(None, ge=0, le=100_000, description="GPUs that the fleet's pods may hold together.")
+    gpu_budget: int | None = Field(
+        None,
+        ge=0,
+        le=100_000,
+        description="GPUs that all pods of the fleet may hold together, those that start or stop"
+        " included; no bound unless given.",
+    )
     large: TierScaling = TierScaling()
     small: TierScaling = TierScaling()
-    override_seconds: int = Field(3600, ge=0, le=604_800, description="How long a count set by hand is kept.")
+    override_seconds: int = Field(
+        3600, ge=0, le=604_800, description="How long a count set by hand is kept under writer Planner."
+    )
 
     def writer(self, tier: Tier) -> Writer:
         return self.large.writer if tier is Tier.LARGE else self.small.writer
 
 
 class Rollout(Model):
-    allow_outage: bool = Field(False, description="May a roll take a tier's last instance away?")
+    """What a roll to a new revision may do."""
+
+    allow_outage: bool = Field(
+        False,
+        description="Let a roll take a tier's last instance away before its successor runs, where there are no spare"
+        " GPUs for both.",
+    )
 
 
 class Monitoring(Model):
     """Objects for the Prometheus operator, made where its APIs exist."""
 
-    pod_monitor: bool = True
-    prometheus_rule: bool = True
+    pod_monitor: bool = Field(True, description="Make a PodMonitor, where that API exists.")
+    prometheus_rule: bool = Field(True, description="Make a PrometheusRule, where that API exists.")
     labels: Labels = Field(default_factory=dict, description="Labels of both objects, for Prometheus' selectors.")
 
 
@@ -89,7 +119,9 @@ class FleetSpec(Model):
     scaling: Scaling = Scaling()
     rollout: Rollout = Rollout()
     monitoring: Monitoring = Monitoring()
-    suspend: bool = Field(False, description="Stops all writes but status.")
+    suspend: bool = Field(
+        False, description="Stop all writes to the fleet's objects; what runs goes on, and status is still told."
+    )
 
     RULES: ClassVar = (
         Rule(
@@ -125,7 +157,7 @@ class Metadata(Model):
 
     model_config = ConfigDict(extra="ignore")
 
-    name: Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=NAME_LENGTH)]
+    name: str
     namespace: str = "default"
     uid: str = ""
     generation: int = 0
@@ -133,22 +165,65 @@ class Metadata(Model):
     labels: dict[str, str] = Field(default_factory=dict)
 
 
+_DNS_LABEL = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
+NAME_MESSAGE = (
+    f"a fleet's name has at most {NAME_LENGTH} characters, begins with a letter, ends with a letter or digit,"
+    " and holds only lower-case letters, digits and '-'"
+)
+
+
+def is_fleet_name(name: str) -> bool:
+    return len(name) <= NAME_LENGTH and re.fullmatch(_DNS_LABEL, name) is not None
+
+
+def _fleet_name(name: str) -> str:
+    """Refuse a name where it stands; the rule of the whole object would point at its beginning."""
+    if not is_fleet_name(name):
+        raise ValueError(NAME_MESSAGE)
+    return name
+
+
+_Kind = TypeVar("_Kind", bound=Model)
+
+
+def _strictly(kind: type[_Kind], body: Manifest) -> _Kind:
+    """What people wrote, by the API server's rules; the status, which the operator wrote, is not read."""
+    written = {key: value for key, value in body.items() if key != "status"}
+    # Only from JSON does pydantic take texts for enums and still refuse "8" for a number.
+    return kind.model_validate_json(json.dumps(written), strict=True, by_alias=True, by_name=False)
+
+
+class FleetMetadata(Metadata):
+    """A fleet's metadata: the names of its children are made of its name."""
+
+    name: Annotated[str, AfterValidator(_fleet_name)]
+
+
 class HeterogeneousDeployment(Model):
-    """One fleet."""
+    """A fleet: a large-model tier that plans, a small-model tier that executes, and the router between them."""
 
     api_version: Literal["heterofleet.io/v1alpha1"] = "heterofleet.io/v1alpha1"
     kind: Literal["HeterogeneousDeployment"] = "HeterogeneousDeployment"
-    metadata: Metadata
+    metadata: FleetMetadata
     spec: FleetSpec
     status: FleetStatus = FleetStatus()
 
+    RULES: ClassVar = (
+        Rule(
+            cel=f"self.metadata.name.size() <= {NAME_LENGTH} && self.metadata.name.matches('{_DNS_LABEL}')",
+            message=NAME_MESSAGE,
+            holds=lambda d: is_fleet_name(d.metadata.name),
+        ),
+    )
+
     @classmethod
     def parse(cls, body: Manifest) -> Self:
-        """The fleet that `body` describes.
+        """The fleet that `body` describes, read as the API server reads it: by JSON's types and camelCase keys.
 
         Raises pydantic.ValidationError, whose messages say what to write instead.
         """
-        return cls.model_validate(body)
+        fleet = _strictly(cls, body)
+        return fleet.model_copy(update={"status": FleetStatus.model_validate(body.get("status") or {})})
 
     @property
     def key(self) -> FleetKey:
@@ -162,8 +237,18 @@ class HeterogeneousDeployment(Model):
 class TierObjectSpec(Model):
     """The count of one tier; written by the operator's plan, `kubectl scale`, an HPA or KEDA."""
 
-    tier: Tier
-    instances: int = Field(ge=0, le=1000)
+    tier: Tier = Field(description="Which tier of the fleet this is. Immutable.")
+    instances: int = Field(
+        ge=0, le=1000, description="Instances wanted; the fleet's own bounds and GPU budget still hold."
+    )
+
+    TRANSITIONS: ClassVar = (
+        Transition(
+            cel="self.tier == oldSelf.tier",
+            message="tier is immutable: the other tier has an object of its own",
+            holds=lambda new, old: new.tier == old.tier,
+        ),
+    )
 
 
 class TierObjectStatus(Model):
@@ -171,17 +256,31 @@ class TierObjectStatus(Model):
 
     model_config = ConfigDict(extra="ignore")
 
-    instances: int = 0
-    ready: int = 0
-    selector: str = ""
-    observed_generation: int = 0
+    instances: int = Field(0, description="Instances that exist, ready or not.")
+    ready: int = Field(0, description="Instances that take requests.")
+    selector: str = Field("", description="Label selector of one pod an instance, for autoscalers.")
+    observed_generation: int = Field(0, description="Generation of this object that the counts answer.")
 
 
 class HeterogeneousTier(Model):
-    """One tier of a fleet as an object that can be scaled; owned by its fleet."""
+    """One tier of a fleet as an object that can be scaled; made and owned by its fleet."""
 
     api_version: Literal["heterofleet.io/v1alpha1"] = "heterofleet.io/v1alpha1"
     kind: Literal["HeterogeneousTier"] = "HeterogeneousTier"
-    metadata: dict[str, Any]
+    metadata: Metadata
     spec: TierObjectSpec
     status: TierObjectStatus = TierObjectStatus()
+
+    RULES: ClassVar = (
+        Rule(
+            cel="self.metadata.name.endsWith('-' + self.spec.tier)",
+            message="a tier's object is named <fleet>-<tier>, since its fleet makes it: do not make one by hand",
+            holds=lambda t: t.metadata.name.endswith(f"-{t.spec.tier}"),
+        ),
+    )
+
+    @classmethod
+    def parse(cls, body: Manifest) -> Self:
+        """The tier that `body` describes; raises pydantic.ValidationError."""
+        tier = _strictly(cls, body)
+        return tier.model_copy(update={"status": TierObjectStatus.model_validate(body.get("status") or {})})

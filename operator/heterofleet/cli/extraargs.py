@@ -6,10 +6,10 @@ The API's own rule refuses the list as a whole; a person wants to know the argum
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from heterofleet.api import tier
+from heterofleet.api import engine
 from heterofleet.cli.yamltext import Path
 
-RULE: Final = tier.Engine.RULES[0]
+RULE: Final = engine.Engine.RULES[0]
 """The rule whose sentence `reserved` replaces by better ones."""
 
 _TYPED_FIELDS: Final[Mapping[str, str]] = {
@@ -45,8 +45,8 @@ def reserved(body: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
         path: Path = ("spec", name, "engine", "extraArgs")
         arguments = _at(body, path)
         for index, argument in enumerate(arguments if isinstance(arguments, list) else ()):
-            flag = str(argument).split("=", maxsplit=1)[0].replace("_", "-")
-            if flag in tier.RESERVED_ARGUMENTS:
+            flag = engine.flag(str(argument))
+            if flag in engine.RESERVED_ARGUMENTS:
                 field = _TYPED_FIELDS.get(flag)
                 mend = f"write spec.{name}.{field} instead" if field else "leave it out, the operator sets it"
                 yield (*path, index), f"{flag} may not stand in extraArgs: {mend}"

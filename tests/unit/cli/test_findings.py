@@ -91,9 +91,8 @@ def test_a_sound_fleet_has_no_findings() -> None:
         (
             "parallelism: {tensor: 4, data: 3, gpusPerPod: 6}",
             (7, 1, "spec.large.parallelism"),
-            "a data-parallel rank of 4 GPUs (tensor 4 x pipeline 1) neither lies whole in one pod of 6 GPUs nor "
-            "fills whole pods; use tensor 4 x pipeline 1 x data 3 in 3 pods of 4 GPUs or "
-            "tensor 4 x pipeline 1 x data 4 in 2 pods of 8 GPUs.",
+            "a data-parallel rank (tensor x pipeline GPUs) lies whole in one pod or spans whole pods: choose a "
+            "gpusPerPod that divides tensor x pipeline or is a multiple of it",
         ),
     ],
 )
@@ -112,7 +111,8 @@ def test_a_missing_field_is_shown_at_what_lacks_it() -> None:
             6,
             5,
             "spec.large.model.source",
-            "is required: hf://ORG/NAME, s3://BUCKET/PREFIX, pvc://CLAIM/PATH or file:///PATH.",
+            "is required: hf://ORG/NAME, s3://BUCKET/PREFIX, pvc://CLAIM/PATH or file:///PATH (in the image or on a"
+            " volume).",
         )
     ]
 
