@@ -1,17 +1,29 @@
 {{/* The operator's settings (heterofleet.control.settings). Test-bed settings have no value here on purpose. */}}
 {{- define "heterofleet.environment" -}}
-- name: HETEROFLEET_POD_NAME
+- name: POD_NAME
   valueFrom:
     fieldRef: {fieldPath: metadata.name}
-- name: HETEROFLEET_POD_NAMESPACE
+- name: POD_NAMESPACE
   valueFrom:
     fieldRef: {fieldPath: metadata.namespace}
-- name: HETEROFLEET_WATCH_NAMESPACES
+- name: HETEROFLEET_NAMESPACES
   value: {{ join "," .Values.watchNamespaces | quote }}
 - name: HETEROFLEET_ENGINE_IMAGE
   value: {{ .Values.defaultImages.engine | quote }}
 - name: HETEROFLEET_ROUTER_IMAGE
   value: {{ include "heterofleet.routerImage" . | quote }}
+- name: HETEROFLEET_WORKERS
+  value: {{ .Values.workers | quote }}
+- name: HETEROFLEET_RESYNC_SECONDS
+  value: {{ .Values.resyncSeconds | quote }}
+- name: HETEROFLEET_LEASE_NAME
+  value: {{ include "heterofleet.name" . }}
+- name: HETEROFLEET_LEASE_DURATION_SECONDS
+  value: {{ .Values.leaderElection.durationSeconds | quote }}
+- name: HETEROFLEET_LEASE_RENEW_DEADLINE_SECONDS
+  value: {{ .Values.leaderElection.renewDeadlineSeconds | quote }}
+- name: HETEROFLEET_LEASE_RETRY_PERIOD_SECONDS
+  value: {{ .Values.leaderElection.retryPeriodSeconds | quote }}
 - name: HETEROFLEET_LOG_FORMAT
   value: {{ .Values.log.format | quote }}
 - name: HETEROFLEET_LOG_LEVEL
