@@ -82,7 +82,8 @@ class Layout:
 
     def __str__(self) -> str:
         pods = "1 pod" if self.pods == 1 else f"{self.pods} pods"
-        return f"{_sizes_text(self)} in {pods} of {_gpus(self.gpus_per_pod)}"
+        experts = " with expertParallel" if self.expert_parallel else ""
+        return f"{_sizes_text(self)}{experts} in {pods} of {_gpus(self.gpus_per_pod)}"
 
 
 class Refusal(NamedTuple):
