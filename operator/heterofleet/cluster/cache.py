@@ -26,11 +26,12 @@ MOST_TOMBSTONES: Final = 4096
 
 @dataclasses.dataclass(frozen=True)
 class Listeners:
-    """Who is told: of a fleet that changed, of a node that did, and of devices that became free."""
+    """Who is told: of a fleet or node that changed, of devices that became free, and once that all is known."""
 
     fleet_changed: Callable[[FleetKey], None]
     node_changed: Callable[[str], None]
     devices_freed: Callable[[], None]
+    synced: Callable[[], None]
 
 
 class Cache:
@@ -52,6 +53,11 @@ class Cache:
         """The resource as stored, or None when there is no such fleet."""
         held = self._fleets.get(key)
         return held.body if held else None
+
+    def fleet_version(self, key: FleetKey) -> int:
+        """The resourceVersion under which a fleet is held, 0 when there is none."""
+        held = self._fleets.get(key)
+        return held.resource_version if held else 0
 
     def fleets(self) -> tuple[FleetKey, ...]:
         return tuple(self._fleets)
@@ -103,14 +109,20 @@ class Cache:
         self._unsynced.add(source)
 
     def mark_synced(self, source: str) -> None:
-        self._unsynced.discard(source)
         self._unreadable.pop(source, None)
+        self._settle_source(source)
 
     def mark_unreadable(self, source: str, kind: kinds.Kind) -> None:
         """Notes that a right is missing; an operator without rights to read nodes works, but for what needs them."""
         self._unreadable[source] = kind.kind
         if kind == kinds.NODE:
+            self._settle_source(source)
+
+    def _settle_source(self, source: str) -> None:
+        if source in self._unsynced:
             self._unsynced.discard(source)
+            if not self._unsynced:
+                self._listeners.synced()
 
     def unreadable(self) -> frozenset[str]:
         """The kinds that this process has no right to read."""
