@@ -3,10 +3,10 @@
     model -> JSON schema (pydantic) -> structural OpenAPI v3 schema -> CustomResourceDefinition
 
 The API server takes less than JSON schema: no references, no unions, no null, defaults that are literals. An optional
-field is therefore one that is not required; a field that holds a model with defaults of its own gets `default: {}`,
-from which the server fills in the children. Each `Rule` and `Transition` becomes one x-kubernetes-validations
-entry at the level of its model. A status has neither defaults nor enumerations: it is written by the operator alone,
-and a newer one must be able to say more under an older CRD.
+field is therefore one that is not required, and a field that holds a model gets that model's defaults written out.
+Each `Rule` and `Transition` becomes one x-kubernetes-validations entry at the level of its model. A status has neither
+defaults nor enumerations: it is written by the operator alone, and a newer one must be able to say more under an
+older CRD.
 
 `python -m heterofleet.api.crd` prints the definitions as a List for `kubectl apply -f -`; `heterofleet.generate`
 writes them as files.
@@ -191,8 +191,15 @@ def _literal(default: object) -> object:
     if default is PydanticUndefined or default is None or default in ([], {}):
         return None
     if isinstance(default, BaseModel):
-        return default.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        return _written_out(default)
     return to_jsonable_python(default)
+
+
+def _written_out(model: BaseModel) -> Schema:
+    """A default with its children's defaults: the server holds it against the rules before it fills children in."""
+    fields = type(model).model_fields
+    values = ((fields[name].alias or name, _literal(value)) for name, value in model)
+    return {alias: value for alias, value in values if value is not None}
 
 
 def _structural(schema: Mapping[str, Any], named: Mapping[str, Schema], *, at: str) -> Schema:
