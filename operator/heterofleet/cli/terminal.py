@@ -1,0 +1,41 @@
+"""Shows tables and texts as wide as they may be: the terminal's width for a person, no limit for a pipe."""
+
+import sys
+from typing import IO, Final
+
+from rich.console import Console, RenderableType
+from rich.measure import Measurement
+from rich.table import Table
+
+_WIDEST: Final = 400
+"""Of what is written to a pipe, where nothing needs to be cut."""
+
+
+def console(stream: IO[str] | None = None, width: int | None = None) -> Console:
+    """A console that obeys NO_COLOR and TERM, and shows text as it is: no markup, emoji or guesses at numbers."""
+    return Console(file=stream or sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+
+
+def show(screen: Console, content: RenderableType) -> None:
+    """Print without the blanks that pad a table's lines."""
+    # A pipe has no width of its own, and 80 columns would cut the sentences that scripts search for.
+    wide = screen if screen.is_terminal else console(screen.file, _WIDEST)
+    with wide.capture() as captured:
+        wide.print(content)
+    for line in captured.get().splitlines():
+        screen.file.write(f"{line.rstrip()}\n")
+    screen.file.flush()
+
+
+def columns(*titles: str) -> Table:
+    """A table without lines, as kubectl's."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold", show_edge=False)
+    for title in titles:
+        table.add_column(title, no_wrap=True, overflow="ellipsis")
+    return table
+
+
+def fits(screen: Console, table: Table) -> bool:
+    """Whether the terminal can show all of the table's columns uncut."""
+    unbounded = screen.options.update(max_width=_WIDEST)
+    return not screen.is_terminal or Measurement.get(screen, unbounded, table).maximum <= screen.width
