@@ -15,7 +15,8 @@ from heterofleet.api.labels import Manifest
 from heterofleet.cluster.cache import Cache
 from heterofleet.cluster.objects import Ref
 
-STREAM_SECONDS: Final = 290.0
+STREAM_SECONDS: Final = 290
+"""A whole number: kopf hands it to the API server as it is written."""
 CONNECT_SECONDS: Final = 10.0
 REQUEST_SECONDS: Final = 30.0
 

@@ -122,6 +122,7 @@ class Election:
         while True:
             left = self.write_seconds_left()
             if left <= 0:
+                self._lease = None
                 raise LeaseLost(f"the lease could not be renewed for {self._settings.renew_deadline_seconds:g} s")
             try:
                 async with asyncio.timeout(left):

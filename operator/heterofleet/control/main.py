@@ -91,22 +91,29 @@ class Operator:
 
     async def run(self) -> None:
         probes = health.Probes(lambda: self._cache.synced, self._reflection.silence_seconds, self._exposition)
-        async with (
-            health.serve(self._settings.metrics_host, self._settings.metrics_port, probes) as port,
-            asyncio.TaskGroup() as group,
-        ):
+        async with health.serve(self._settings.metrics_host, self._settings.metrics_port, probes) as port:
             _log.info("Serving health and metrics on port %d", port)
-            reflection = group.create_task(self._reflection.run(), name="reflection")
-            events = group.create_task(self._events.run(), name="events")
-            election = group.create_task(self._election.run(), name="election")
-            kopf = group.create_task(self._watch(), name="kopf")
+            try:
+                await self._run_parts()
+            finally:
+                # Whatever ended the process, all writers have ended by now and a standby need not wait.
+                await self._election.release()
+
+    async def _run_parts(self) -> None:
+        async with asyncio.TaskGroup() as group:
             work = group.create_task(self._work(), name="work")
+            background = [
+                group.create_task(part, name=name)
+                for name, part in (
+                    ("reflection", self._reflection.run()),
+                    ("events", self._events.run()),
+                    ("election", self._election.run()),
+                    ("kopf", self._watch()),
+                )
+            ]
             await self._stopping.wait()
             await self._finish(work)
-            election.cancel()
-            await asyncio.wait([election])
-            await self._election.release()
-            for task in (kopf, events, reflection):
+            for task in background:
                 task.cancel()
 
     async def _watch(self) -> None:

@@ -24,37 +24,55 @@ class WatcherEndedError(Exception):
 
 async def run(cache: Cache, namespaces: Sequence[str]) -> None:
     """Watches the custom resources until cancelled; raises `WatcherEndedError` if kopf gives up."""
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[BaseException | None] = loop.create_future()
-    stop = threading.Event()
-    # It says at each start that signals are not its own here, as a warning; they are main's.
-    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
+    thread = _Thread(handlers.Forwarder(asyncio.get_running_loop(), cache), tuple(namespaces))
+    thread.start()
+    try:
+        error = await asyncio.shield(thread.ended)
+        raise WatcherEndedError(f"kopf ended: {error or 'without an error'}") from error
+    finally:
+        thread.stop()
+        await asyncio.wait([thread.ended], timeout=STOP_SECONDS)
 
-    def settle(error: BaseException | None) -> None:
-        if not ended.done():
-            ended.set_result(error)
 
-    def watch() -> None:
+class _Thread:
+    """A thread with kopf's event loop; `ended` gets, in the caller's loop, what kopf ended with."""
+
+    def __init__(self, forwarder: handlers.Forwarder, namespaces: Sequence[str]) -> None:
+        self._outer = asyncio.get_running_loop()
+        self._inner = asyncio.new_event_loop()
+        self._stop = asyncio.Event()  # kopf's to wait for, in its own loop.
+        self._forwarder = forwarder
+        self._namespaces = namespaces
+        self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
+        self.ended: asyncio.Future[BaseException | None] = self._outer.create_future()
+
+    def start(self) -> None:
+        # It says at each start that signals are not its own here, as a warning; they are main's.
+        logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
+        self._thread.start()
+
+    def stop(self) -> None:
+        if not self._inner.is_closed():
+            self._inner.call_soon_threadsafe(self._stop.set)
+
+    def _run(self) -> None:
         error: BaseException | None = None
         try:
             kopf.run(
-                registry=handlers.registry(handlers.Forwarder(loop, cache)),
+                loop=self._inner,
+                registry=handlers.registry(self._forwarder),
                 settings=handlers.configuration(),
                 standalone=True,
-                clusterwide=not namespaces,
-                namespaces=namespaces,
-                stop_flag=stop,
+                clusterwide=not self._namespaces,
+                namespaces=self._namespaces,
+                stop_flag=self._stop,
             )
-        except BaseException as exc:  # noqa: BLE001 (whatever it is, the process that waits for it is told)
+        except BaseException as exc:  # noqa: BLE001 (whatever it is, the task that waits for it is told)
             error = exc
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, error)
+        self._inner.close()
+        if not self._outer.is_closed():
+            self._outer.call_soon_threadsafe(self._settle, error)
 
-    thread = threading.Thread(target=watch, name="kopf", daemon=True)
-    thread.start()
-    try:
-        error = await asyncio.shield(ended)
-        raise WatcherEndedError(f"kopf ended: {error or 'without an error'}") from error
-    finally:
-        stop.set()
-        await asyncio.wait([ended], timeout=STOP_SECONDS)
+    def _settle(self, error: BaseException | None) -> None:
+        if not self.ended.done():
+            self.ended.set_result(error)
