@@ -51,20 +51,23 @@ class Peer:
         self._settings, self._index = settings, index
         self._report: Report | None = None
         self._heard = -math.inf
+        self._silent_since: float | None = None
         self._address: str | None = None
         self.last_address = ""
         threading.Thread(target=self._follow, daemon=True).start()
 
     def view(self) -> View:
-        return View(self._report, time.monotonic() - self._heard)
+        now, silent_since = time.monotonic(), self._silent_since
+        return View(self._report, now - self._heard, 0.0 if silent_since is None else now - silent_since)
 
     def _follow(self) -> None:
         while True:
             try:
                 self._report = self._ask()
-                self._heard = time.monotonic()
+                self._heard, self._silent_since = time.monotonic(), None
             except FAILURES:
                 self._address = None
+                self._silent_since = self._silent_since or time.monotonic()
             time.sleep(self._settings.poll_seconds)
 
     def _ask(self) -> Report:

@@ -74,10 +74,14 @@ class Report:
 
 
 class View(NamedTuple):
-    """The last word of a peer and how long ago that was."""
+    """The last word of a peer, how long ago that was, and for how long questions since have had no answer.
+
+    Age and silence differ: a rank that stood still itself has old words of others who answer well.
+    """
 
     report: Report | None = None
     age_seconds: float = math.inf
+    silent_seconds: float = 0.0
 
 
 Views = Mapping[int, View]
@@ -85,7 +89,7 @@ Views = Mapping[int, View]
 
 
 class Limits(NamedTuple):
-    """After how long a view is too old to start on, and after how long a peer counts as lost."""
+    """How old a view may be to start on it, and how long a peer may be silent before it counts as lost."""
 
     fresh_seconds: float
     lost_seconds: float
@@ -100,7 +104,7 @@ class Gathered(NamedTuple):
 
 def gather(me: Report, views: Views, limits: Limits) -> Gathered:
     """May this rank start its engine? A leader gathers all who wait, a worker follows the leader that names it."""
-    for index, (report, age) in sorted(views.items()):
+    for index, (report, age, _) in sorted(views.items()):
         if report is None or age > limits.fresh_seconds:
             return Gathered(None, f"rank {index} does not answer")
         obstacle = _worker_obstacle(report) if me.index == 0 else _leader_obstacle(me, report)
@@ -153,13 +157,13 @@ def watch(me: Report, views: Views, limits: Limits) -> Watched:
     does not answer makes the leader unready (`lost`), which heals; only a leader that is gone makes a worker leave.
     """
     members = me.members or {}
-    for index, (report, age) in sorted(views.items()):
+    for index, (report, _, silent) in sorted(views.items()):
         if report is not None and report.epoch != members.get(index):
             return Watched(Verdict.LEAVE, Code.RANK_RESTARTED, f"rank {index} has restarted")
         if report is not None and report.phase is Phase.STOPPED:
             return Watched(Verdict.LEAVE, Code.RANK_OVER, f"rank {index} is over")
-        if index == 0 and age > limits.lost_seconds:
-            return Watched(Verdict.LEAVE, Code.LEADER_GONE, f"the leader has been silent for {age:.0f} s")
+        if index == 0 and silent > limits.lost_seconds:
+            return Watched(Verdict.LEAVE, Code.LEADER_GONE, f"the leader has been silent for {silent:.0f} s")
     draining = [i for i, view in sorted(views.items()) if view.report and view.report.phase is Phase.DRAINING]
     if me.index == 0 and draining:
         # An engine that has not served yet has nothing to drain.
@@ -170,7 +174,7 @@ def watch(me: Report, views: Views, limits: Limits) -> Watched:
 
 def lost(views: Views, limits: Limits) -> list[int]:
     """Names the peers that have been silent for too long."""
-    return [index for index, view in sorted(views.items()) if view.age_seconds > limits.lost_seconds]
+    return [index for index, view in sorted(views.items()) if view.silent_seconds > limits.lost_seconds]
 
 
 class Step(enum.Enum):

@@ -277,7 +277,7 @@ class Life:
         """Tells the peers at once that this rank is over, ends the engine, and stays until they have heard it."""
         listening = {
             index
-            for index, (report, age) in self._views().items()
+            for index, (report, age, _) in self._views().items()
             if report is not None and report.phase is not Phase.STOPPED and age <= self._place.limits.fresh_seconds
         }
         self._phase, self._sentence = Phase.STOPPED, over.cause
@@ -313,10 +313,15 @@ class Life:
 
 
 def _peer_status(view: group.View) -> dict[str, Any]:
-    report, age = view
+    report, age, silent = view
     if report is None:
-        return {"epoch": None, "phase": None, "age_seconds": None}
-    return {"epoch": report.epoch, "phase": report.phase.value, "age_seconds": round(age, 1)}
+        return {"epoch": None, "phase": None, "age_seconds": None, "silent_seconds": round(silent, 1)}
+    return {
+        "epoch": report.epoch,
+        "phase": report.phase.value,
+        "age_seconds": round(age, 1),
+        "silent_seconds": round(silent, 1),
+    }
 
 
 def _progress(download: Process | None) -> dict[str, Any] | None:

@@ -96,7 +96,7 @@ def read_keys(folder: Path | None) -> list[str]:
         files = [path for path in folder.iterdir() if not path.name.startswith(".")]
         files.sort(key=lambda path: (path.name != "current", path.name))
         keys = [key for key in (path.read_text().strip() for path in files) if key]
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise Over(Code.CONFIGURATION, f"the API keys cannot be read: {error}") from error
     if not keys:
         raise Over(Code.CONFIGURATION, f"{folder} holds no API key: the engine would be open to everyone")
