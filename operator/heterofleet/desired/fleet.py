@@ -17,6 +17,8 @@ from heterofleet.desired.platform import Platform
 from heterofleet.desired.revision import Role
 from heterofleet.desired.template import Template
 
+__all__ = ["Counts", "LargeInstance", "Platform", "SmallRevision", "Templates", "kept", "manifests", "render"]
+
 
 @dataclass(frozen=True)
 class LargeInstance:

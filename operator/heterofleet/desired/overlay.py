@@ -64,8 +64,8 @@ def _check_top(overlay: Manifest) -> None:
     unknown = sorted(overlay.keys() - _TOP)
     if unknown:
         raise InvalidOverlay(f"podTemplate has metadata and spec only, not {', '.join(unknown)}: move it under spec")
-    metadata = overlay.get("metadata", {})
-    unknown = sorted(metadata.keys() - _METADATA) if isinstance(metadata, Mapping) else ["something else than a map"]
+    metadata = overlay.get("metadata")
+    unknown = sorted(metadata.keys() - _METADATA) if isinstance(metadata, Mapping) else []
     if unknown:
         raise InvalidOverlay(f"podTemplate.metadata holds labels and annotations only, not {', '.join(unknown)}")
 

@@ -1,0 +1,182 @@
+"""Which change of a spec rolls whose pods: a table over every field, so that a new one must be classified."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from heterofleet.api import labels
+from heterofleet.api.tier import TierSpec
+from heterofleet.api.v1alpha1 import HeterogeneousDeployment, RouterSpec
+from heterofleet.desired import revision
+from heterofleet.desired.revision import Role
+from unit.desired import fleets
+
+ROLLS: dict[str, Any] = {
+    "model.source": "hf://Qwen/Qwen3-14B",
+    "model.revision": "v2",
+    "model.tokenSecret": {"name": "hf", "key": "token"},
+    "parallelism.tensor": 16,
+    "parallelism.pipeline": 4,
+    "parallelism.data": 2,
+    "parallelism.expertParallel": True,
+    "parallelism.gpusPerPod": 4,
+    "engine.image": "vllm:2",
+    "engine.gpuMemoryUtilization": 0.8,
+    "engine.maxModelLen": 4096,
+    "engine.maxNumSeqs": 8,
+    "engine.maxNumBatchedTokens": 4096,
+    "engine.dtype": "bfloat16",
+    "engine.prefixCaching": False,
+    "engine.sharedMemory": "1Gi",
+    "engine.extraArgs": ["--seed=1"],
+    "engine.env": [{"name": "A", "value": "b"}],
+    "placement.gpuResource": "amd.com/gpu",
+    "placement.gpuProduct": "NVIDIA-H100-80GB-HBM3",
+    "placement.gpusPerNode": 16,
+    "placement.nodeSelector": {"a": "b"},
+    "placement.tolerations": [{"operator": "Exists"}],
+    "placement.affinity": {"nodeAffinity": {}},
+    "placement.topologyKey": "rack",
+    "placement.priorityClassName": "high",
+    "placement.schedulerName": "volcano",
+    "storage.cache": {"hostPath": {"path": "/models"}},
+    "lifecycle.startupTimeoutSeconds": 900,
+    "resources.requests": {"cpu": "1"},
+    "resources.limits": {"cpu": "2"},
+    "imagePullSecrets": [{"name": "registry"}],
+    "serviceAccountName": "engines",
+    "runtimeClassName": "nvidia",
+    "podTemplate": {"spec": {"hostIPC": True}},
+}
+ROLLS_BOTH_TIERS: dict[str, Any] = {"model.servedName": "another"}
+ROLLS_NOTHING: dict[str, Any] = {
+    "model.facts": {"parameters": 32_000_000_000},
+    "instances.min": 2,
+    "instances.max": 3,
+    "instances.warm": 1,
+    "placement.capacity": "Elastic",
+    "placement.gangTimeoutSeconds": 60,
+    "lifecycle.drainTimeoutSeconds": 60,
+    "lifecycle.maxGroupRestarts": 1,
+    "lifecycle.restartResetSeconds": 60,
+    "lifecycle.nodeLostSeconds": 30,
+    "lifecycle.maxEvacuating": 2,
+    "lifecycle.evacuateAfterSeconds": 30,
+    "price": {"usdPerGpuHour": 1.0},
+}
+ROUTER_ROLLS: dict[str, Any] = {
+    "image": "router:2",
+    "resources.requests": {"cpu": "1"},
+    "resources.limits": {"cpu": "1"},
+    "podTemplate": {"spec": {"nodeSelector": {"a": "b"}}},
+}
+ROUTER_ROLLS_NOTHING: dict[str, Any] = {
+    "instances.min": 3,
+    "service.type": "NodePort",
+    "service.port": 80,
+    "service.annotations": {"a": "b"},
+}
+
+
+def fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Dotted paths of a model's fields: one level into those that are always there, which hold the settings."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        path = f"{prefix}{field.alias or name}"
+        if not prefix and isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from fields(inner, f"{path}.")
+        else:
+            yield path
+
+
+def changed(part: str, path: str, value: Any) -> HeterogeneousDeployment:
+    """The fleet with one field of `large`, `small` or `router` set."""
+    spec: Any = value
+    for name in reversed([part, *path.split(".")]):
+        spec = {name: spec}
+    return fleets.fleet(**spec)
+
+
+@dataclass(frozen=True)
+class Hashes:
+    large: str
+    small: str
+    router: str
+
+    @classmethod
+    def of(cls, fleet: HeterogeneousDeployment) -> "Hashes":
+        return cls(*(revision.spec_hash(fleet, role) for role in (Role.LARGE, Role.SMALL, Role.ROUTER)))
+
+    def differ_from(self, other: "Hashes") -> set[str]:
+        return {name for name in ("large", "small", "router") if getattr(self, name) != getattr(other, name)}
+
+
+BEFORE = Hashes.of(fleets.fleet())
+
+
+def test_every_field_of_a_tier_is_classified() -> None:
+    assert set(fields(TierSpec)) == {*ROLLS, *ROLLS_BOTH_TIERS, *ROLLS_NOTHING}
+
+
+def test_every_field_of_the_router_is_classified() -> None:
+    assert set(fields(RouterSpec)) == {*ROUTER_ROLLS, *ROUTER_ROLLS_NOTHING}
+
+
+@pytest.mark.parametrize(("path", "value"), ROLLS.items())
+def test_a_field_that_shapes_pods_rolls_its_own_tier_only(path: str, value: Any) -> None:
+    assert Hashes.of(changed("large", path, value)).differ_from(BEFORE) == {"large"}
+
+
+@pytest.mark.parametrize(("path", "value"), ROLLS_BOTH_TIERS.items())
+def test_a_name_that_all_engines_answer_to_rolls_both_tiers(path: str, value: Any) -> None:
+    assert Hashes.of(changed("small", path, value)).differ_from(BEFORE) == {"large", "small"}
+
+
+@pytest.mark.parametrize(("path", "value"), ROLLS_NOTHING.items())
+def test_a_field_that_shapes_no_pod_rolls_nothing(path: str, value: Any) -> None:
+    assert Hashes.of(changed("large", path, value)) == BEFORE
+
+
+@pytest.mark.parametrize(("path", "value"), ROUTER_ROLLS.items())
+def test_a_field_that_shapes_routers_rolls_them_only(path: str, value: Any) -> None:
+    assert Hashes.of(changed("router", path, value)).differ_from(BEFORE) == {"router"}
+
+
+@pytest.mark.parametrize(("path", "value"), ROUTER_ROLLS_NOTHING.items())
+def test_replicas_and_address_of_the_router_roll_nothing(path: str, value: Any) -> None:
+    assert Hashes.of(changed("router", path, value)) == BEFORE
+
+
+def test_other_parts_of_the_spec_roll_nothing() -> None:
+    others = {
+        "scaling": {"gpuBudget": 64, "overrideSeconds": 60},
+        "rollout": {"allowOutage": True},
+        "monitoring": {"podMonitor": False},
+        "suspend": True,
+    }
+    assert Hashes.of(fleets.fleet(**others)) == BEFORE
+
+
+def test_the_roll_annotation_rolls_everything() -> None:
+    body = fleets.body()
+    body["metadata"]["annotations"] = {labels.ROLL: "2026-01-05T10:00:00Z"}
+    assert Hashes.of(HeterogeneousDeployment.parse(body)).differ_from(BEFORE) == {"large", "small", "router"}
+
+
+def test_defaults_written_out_by_the_api_server_change_no_hash() -> None:
+    tier = {
+        "instances": {"min": 1, "warm": 0},
+        "engine": {"gpuMemoryUtilization": 0.9, "dtype": "auto", "prefixCaching": True, "sharedMemory": "16Gi"},
+        "placement": {"gpuResource": "nvidia.com/gpu", "gpusPerNode": 8, "capacity": "Fixed"},
+        "storage": {"cache": {"emptyDir": {}}},
+        "lifecycle": {"drainTimeoutSeconds": 300},
+        "resources": {},
+    }
+    assert Hashes.of(fleets.fleet(large=tier, small=tier, router={"instances": {"min": 2}})) == BEFORE
+
+
+def test_saying_the_default_packing_aloud_changes_no_hash() -> None:
+    assert Hashes.of(changed("large", "parallelism.gpusPerPod", 8)) == BEFORE
