@@ -52,7 +52,7 @@ class Case:
             operator_namespace="heterofleet-system",
             engine_image="registry.example.org/engine:default",
             router_image="registry.example.org/router:default",
-            supervisor={"supervisor.py": "# the supervisor\n", "download.py": "# the download\n"},
+            supervisor={"__main__.py": "# the entrance\n", "life.py": "# the life\n"},
             catalogue=catalogue.load(),
             pod_monitors=self.monitoring,
             prometheus_rules=self.monitoring,

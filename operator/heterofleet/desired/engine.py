@@ -18,7 +18,7 @@ from heterofleet.desired import children, names
 
 CACHE_FOLDER: Final = "/cache"
 MODEL_FOLDER: Final = "/model"
-SUPERVISOR_FOLDER: Final = "/heterofleet"
+SUPERVISOR_FOLDER: Final = "/heterofleet/supervisor"
 SUPERVISOR_PORT: Final = 8001
 CLASS_NAMES: Final = ("auto", "plan", "act")
 """Model names that ask for a class of request and not for a model (contracts.md, "Operator -> router")."""
@@ -36,7 +36,7 @@ def served_names(fleet: HeterogeneousDeployment, tier: Tier) -> tuple[str, ...]:
 
 
 def command() -> list[str]:
-    return ["python3", f"{SUPERVISOR_FOLDER}/supervisor.py", "--"]
+    return ["python3", SUPERVISOR_FOLDER, "--"]
 
 
 def arguments(fleet: HeterogeneousDeployment, tier: Tier) -> list[str]:
