@@ -74,6 +74,10 @@ def _add_offline(commands: "Commands[Parser]") -> None:
     render.add_argument("file", metavar="FILE", help="YAML or JSON, or - for stdin")
     render.add_argument("--fleet", metavar="NAME", help="which one, where the file holds several")
     render.add_argument("--kind", action="append", default=[], help="only objects of this kind (may be repeated)")
+    render.add_argument("--engine-image", metavar="IMAGE", help="the operator's default engine image")
+    render.add_argument("--router-image", metavar="IMAGE", help="the operator's default router image")
+    render.add_argument("--monitoring", action="store_true", help="as where the Prometheus operator's APIs are served")
+    render.add_argument("--pod-groups", action="store_true", help="as where scheduling.k8s.io PodGroups are served")
     _add_output(render, ("yaml", "json"))
 
 

@@ -12,6 +12,7 @@ from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.cli import judgement, schema, yamltext
 from heterofleet.cli.judgement import Severity
 from heterofleet.cli.yamltext import Document, Path, Span
+from heterofleet.planning.catalogue import Catalogue
 
 
 class Finding(NamedTuple):
@@ -40,8 +41,8 @@ class Examined(NamedTuple):
         return sum(finding.severity is Severity.WARNING for finding in self.findings)
 
 
-def examine(text: str) -> Examined:
-    """Read every document of `text`, in order."""
+def examine(text: str, known: Catalogue) -> Examined:
+    """Read every document of `text`, in order; `known` is the catalogue of models and GPUs."""
     fleets: list[HeterogeneousDeployment] = []
     findings: list[Finding] = []
     meant = 0
@@ -56,7 +57,7 @@ def examine(text: str) -> Examined:
             findings.extend(_refusals(document, reading))
             if reading.fleet is not None:
                 fleets.append(reading.fleet)
-                findings.extend(_judgements(document, reading.fleet))
+                findings.extend(_judgements(document, reading.fleet, known))
     return Examined(tuple(fleets), meant, tuple(findings))
 
 
@@ -113,6 +114,6 @@ def _refusals(document: Document, reading: schema.Reading) -> list[Finding]:
     return sorted(found, key=lambda finding: finding.span)
 
 
-def _judgements(document: Document, fleet: HeterogeneousDeployment) -> Iterator[Finding]:
-    for path, severity, reason, message in judgement.judge(fleet):
+def _judgements(document: Document, fleet: HeterogeneousDeployment, known: Catalogue) -> Iterator[Finding]:
+    for path, severity, reason, message in judgement.judge(fleet, known):
         yield Finding(severity, document.value_span(path), yamltext.dotted(path), str(reason), message)

@@ -1,7 +1,7 @@
-"""What the operator would say of a fleet whose schema is sound: can an instance have this shape, does the model fit.
+"""What the operator would say of a fleet whose schema is sound: its shape, its fit, its pair, its overlays.
 
-The questions are those of `Accepted` and `PairMatched`; the answers come from the same pure code. Third step of
-`validate`, after `schema`.
+The questions are those of `Accepted` and `PairMatched`, and the answers come from the same pure code. Third step
+of `validate`, after `schema`.
 """
 
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from heterofleet.api.conditions import Reason
-from heterofleet.api.labels import Tier
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.cli.yamltext import Path
-from heterofleet.planning import topology
+from heterofleet.planning import acceptance
+from heterofleet.planning.catalogue import Catalogue
 
 
 class Severity(StrEnum):
@@ -30,18 +30,32 @@ class Judgement(NamedTuple):
     message: str
 
 
-def judge(fleet: HeterogeneousDeployment) -> Iterator[Judgement]:
-    """Yield what the operator would refuse or warn of."""
-    for tier in Tier:
-        yield from _shape(fleet, tier)
+def judge(fleet: HeterogeneousDeployment, catalogue: Catalogue) -> Iterator[Judgement]:
+    """Yield what the operator would refuse or warn of, as far as that can be known without a cluster."""
+    for remark in acceptance.remarks(fleet.spec, catalogue):
+        severity = Severity.ERROR if remark.refuses else Severity.WARNING
+        # The place says which tier is meant; in a condition the sentence has to.
+        message = remark.message.removeprefix(f"{remark.path[1]}: ")
+        yield Judgement(remark.path, severity, remark.reason, message)
+    yield from _overlays(fleet, catalogue)
 
 
-def _shape(fleet: HeterogeneousDeployment, tier: Tier) -> Iterator[Judgement]:
-    spec = fleet.spec.tier(tier)
-    path: Path = ("spec", str(tier), "parallelism")
-    layout = topology.lay_out(spec.parallelism, spec.placement.gpus_per_node, single_pod=tier is Tier.SMALL)
-    if isinstance(layout, topology.Refusal):
-        yield Judgement(path, Severity.ERROR, Reason.INVALID_LAYOUT, layout.message)
-    elif layout.spans_pods:
-        message = f"tensor {layout.tensor} spans pods of {layout.gpus_per_pod} GPUs, which needs a fast fabric"
-        yield Judgement(path, Severity.WARNING, Reason.FAST_FABRIC_NEEDED, message)
+def _overlays(fleet: HeterogeneousDeployment, catalogue: Catalogue) -> Iterator[Judgement]:
+    spec = fleet.spec
+    overlays = {
+        "large": spec.large.pod_template,
+        "small": spec.small.pod_template,
+        "router": spec.router.pod_template,
+    }
+    overlaid = [name for name, overlay in overlays.items() if overlay is not None]
+    if not overlaid:
+        return
+    from heterofleet.cli import rendering  # noqa: PLC0415  rendering is loaded only for those who overlay
+    from heterofleet.desired.overlay import InvalidOverlay  # noqa: PLC0415
+
+    platform = rendering.platform(catalogue)
+    for name in overlaid:
+        try:
+            rendering.template(fleet, name, platform)
+        except InvalidOverlay as error:
+            yield Judgement(("spec", name, "podTemplate"), Severity.ERROR, Reason.INVALID_TEMPLATE, str(error))

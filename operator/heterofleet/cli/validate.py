@@ -10,6 +10,7 @@ from heterofleet.cli import findings, ink
 from heterofleet.cli.errors import CliError
 from heterofleet.cli.findings import Examined, Finding
 from heterofleet.cli.judgement import Severity
+from heterofleet.planning import catalogue
 
 _STYLES: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
@@ -23,11 +24,11 @@ class Source(NamedTuple):
 
 
 def run(options: argparse.Namespace) -> int:
-    examined = [(source, findings.examine(source.text)) for source in sources(options.files, sys.stdin)]
+    known = catalogue.load()
+    examined = [(source, findings.examine(source.text, known)) for source in sources(options.files, sys.stdin)]
     if options.output == "table":
-        paint = ink.paint(sys.stdout)
         for source, found in examined:
-            _print(source, found, paint)
+            show(source, found, sys.stdout)
     else:
         _print_as(options.output, examined)
     return 1 if any(found.errors for _, found in examined) else 0
@@ -59,25 +60,29 @@ def _text(file: Path) -> str:
         raise CliError(f"{file}: {(error.strerror or str(error)).lower()}") from error
 
 
-def _print(source: Source, examined: Examined, paint: ink.Paint) -> None:
+def show(source: Source, examined: Examined, stream: TextIO) -> None:
+    """Write one text's findings and their count for a person."""
+    paint = ink.paint(stream)
     lines = source.text.splitlines()
     for finding in examined.findings:
         place = f"{source.name}:{finding.span.line}:{finding.span.column}:"
         about = f" {finding.path}:" if finding.path else ""
         reason = paint("dim", f" [{finding.reason}]") if finding.severity is Severity.WARNING else ""
         severity = paint(_STYLES[finding.severity], f"{finding.severity}:")
-        print(f"{paint('bold', place)} {severity}{about} {finding.message}{reason}")
+        print(f"{paint('bold', place)} {severity}{about} {finding.message}{reason}", file=stream)
         if finding.severity is not Severity.NOTE and finding.span.line <= len(lines):
-            _print_excerpt(lines[finding.span.line - 1], finding, paint)
-    print(_summary(source, examined, paint))
+            _print_excerpt(lines[finding.span.line - 1], finding, paint, stream)
+    print(_summary(source, examined, paint), file=stream)
 
 
-def _print_excerpt(line: str, finding: Finding, paint: ink.Paint) -> None:
+def _print_excerpt(line: str, finding: Finding, paint: ink.Paint, stream: TextIO) -> None:
     gutter = f"{finding.span.line:>5} "
     before = "".join(character if character == "\t" else " " for character in line[: finding.span.column - 1])
     length = max(1, min(finding.span.length, len(line) - len(before)))
-    print(f"{paint('dim', f'{gutter}|')} {line}")
-    print(f"{paint('dim', ' ' * len(gutter) + '|')} {before}{paint(_STYLES[finding.severity], '^' * length)}")
+    print(f"{paint('dim', f'{gutter}|')} {line}", file=stream)
+    print(
+        f"{paint('dim', ' ' * len(gutter) + '|')} {before}{paint(_STYLES[finding.severity], '^' * length)}", file=stream
+    )
 
 
 def _summary(source: Source, examined: Examined, paint: ink.Paint) -> str:

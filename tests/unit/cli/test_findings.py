@@ -5,7 +5,9 @@ import textwrap
 import pytest
 
 from heterofleet.cli import findings
+from heterofleet.cli.findings import Examined
 from heterofleet.cli.judgement import Severity
+from heterofleet.planning import catalogue
 
 SOUND = """\
 apiVersion: heterofleet.io/v1alpha1
@@ -15,13 +17,19 @@ spec:
   large:
     model: {source: "hf://Qwen/Qwen3-32B"}
     parallelism: {tensor: 8}
+    placement: {gpuProduct: NVIDIA-A100-SXM4-80GB}
   small:
     model: {source: "hf://Qwen/Qwen3-4B"}
+    placement: {gpuProduct: NVIDIA-A100-SXM4-80GB}
 """
 
 
+def examine(text: str) -> Examined:
+    return findings.examine(text, catalogue.load())
+
+
 def said(text: str) -> list[tuple[str, int, int, str, str]]:
-    return [(str(f.severity), f.span.line, f.span.column, f.path, f.message) for f in findings.examine(text).findings]
+    return [(str(f.severity), f.span.line, f.span.column, f.path, f.message) for f in examine(text).findings]
 
 
 def errors(text: str) -> list[tuple[int, int, str, str]]:
@@ -41,7 +49,7 @@ MODEL = 'model: {source: "hf://Qwen/Qwen3-32B"}\n'
 
 
 def test_a_sound_fleet_has_no_findings() -> None:
-    examined = findings.examine(SOUND)
+    examined = examine(SOUND)
     assert [fleet.metadata.name for fleet in examined.fleets] == ["chat"]
     assert (examined.meant, examined.errors, examined.warnings) == (1, 0, 0)
 
@@ -133,16 +141,16 @@ def test_a_name_that_children_cannot_carry_is_refused_in_words(name: str) -> Non
 
 def test_tensor_groups_across_pods_are_a_warning_alone() -> None:
     text = large(MODEL + "parallelism: {tensor: 16}")
-    assert [(f.severity, f.reason, f.message) for f in findings.examine(text).findings][:1] == [
+    assert [(f.severity, f.reason, f.message) for f in examine(text).findings][:1] == [
         (Severity.WARNING, "FastFabricNeeded", "tensor 16 spans pods of 8 GPUs, which needs a fast fabric")
     ]
-    assert findings.examine(text).errors == 0
+    assert examine(text).errors == 0
 
 
 def test_other_kinds_are_noted_and_do_not_fail() -> None:
     text = f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: a}}\n---\n{SOUND}"
     assert said(text) == [("note", 2, 7, "kind", "Namespace is not a fleet: skipped")]
-    assert findings.examine(text).meant == 1
+    assert examine(text).meant == 1
 
 
 @pytest.mark.parametrize(
@@ -171,10 +179,10 @@ def test_what_was_meant_as_a_fleet_is_not_skipped(text: str, found: tuple[str, i
 def test_every_document_and_every_item_of_a_list_is_read() -> None:
     item = textwrap.indent(SOUND, "  ").replace("  apiVersion", "- apiVersion", 1)
     text = f"{SOUND}---\napiVersion: v1\nkind: List\nitems:\n{item.replace('tensor: 8', 'tensor: 0')}"
-    examined = findings.examine(text)
+    examined = examine(text)
     assert examined.meant == 2
     assert [(f.span.line, f.path, f.message) for f in examined.findings if f.severity is Severity.ERROR] == [
-        (20, "spec.large.parallelism.tensor", "must be at least 1, not 0")
+        (22, "spec.large.parallelism.tensor", "must be at least 1, not 0")
     ]
 
 
@@ -182,5 +190,5 @@ def test_what_stands_before_the_unreadable_is_still_judged() -> None:
     text = f"{SOUND.replace('tensor: 8', 'tensor: 0')}---\na: b: c\n"
     assert [(line, message) for line, _, _, message in errors(text)] == [
         (7, "must be at least 1, not 0"),
-        (11, "mapping values are not allowed here"),
+        (13, "mapping values are not allowed here"),
     ]

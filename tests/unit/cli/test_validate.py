@@ -16,8 +16,10 @@ spec:
   large:
     model: {source: "hf://Qwen/Qwen3-32B"}
     parallelism: {tensor: 8}
+    placement: {gpuProduct: NVIDIA-A100-SXM4-80GB}
   small:
     model: {source: "hf://Qwen/Qwen3-4B"}
+    placement: {gpuProduct: NVIDIA-A100-SXM4-80GB}
 """
 BROKEN = SOUND.replace("{tensor: 8}", "{tensor: 8, pipelin: 2}")
 
