@@ -32,6 +32,7 @@ POD_INDEX: Final = "apps.kubernetes.io/pod-index"
 SPEC_HASH: Final = f"{GROUP}/spec-hash"
 ROLL: Final = f"{GROUP}/roll"
 RETRY: Final = f"{GROUP}/retry"
+RELEASE: Final = f"{GROUP}/release"
 DRAIN_DEADLINE: Final = f"{GROUP}/drain-deadline"
 DRAIN_REASON: Final = f"{GROUP}/drain-reason"
 POD_DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
@@ -66,3 +67,17 @@ class PodState(StrEnum):
 
     SERVING = "serving"
     DRAINING = "draining"
+
+
+class EventReason(StrEnum):
+    """Reasons of Events that tell what was done; those of conditions are in `conditions.Reason`."""
+
+    INSTANCE_CREATED = "InstanceCreated"
+    INSTANCE_DELETED = "InstanceDeleted"
+    DRAIN_STARTED = "DrainStarted"
+    DRAIN_CALLED_OFF = "DrainCalledOff"
+    DRAINED = "Drained"
+    GROUP_RESTARTED = "GroupRestarted"
+    FIELD_TAKEN_BACK = "FieldTakenBack"
+    COUNT_OVERRIDDEN = "CountOverridden"
+    SCALED = "Scaled"

@@ -1,0 +1,97 @@
+"""How many GPUs a fleet holds, and how many more instances of a tier may be created now.
+
+The GPU budget counts the GPUs of every pod that is not finished, Terminating and Pending included, and of the pods
+that are asked for and do not exist yet (contracts.md, "Instances, revisions, upgrades").
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from heterofleet.api import labels
+from heterofleet.api.labels import Component, Tier
+from heterofleet.api.placement import Capacity
+from heterofleet.api.tier import TierSpec
+from heterofleet.api.v1alpha1 import HeterogeneousDeployment
+from heterofleet.control.ledger import Ledger
+from heterofleet.control.observe import FleetView
+from heterofleet.desired.revision import Role
+from heterofleet.desired.template import Template
+from heterofleet.planning.placing import Places, Shape
+
+BOUNDLESS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """GPUs held and claimed, by tier."""
+
+    held: Mapping[Tier, int]
+    claimed: Mapping[Tier, int]
+
+    @property
+    def total(self) -> int:
+        return sum(self.held.values()) + sum(self.claimed.values())
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Instances that may be created now, and the sentence to show where that is too few."""
+
+    creatable: int
+    sentence: str = ""
+
+
+def shape_of(template: Template, resource: str) -> Shape:
+    """Pods of an instance and GPUs of a pod, as the template has them after its overlay."""
+    containers = template.body["spec"]["containers"]
+    engine = next((c for c in containers if c["name"] == Component.ENGINE), containers[0])
+    limits: Mapping[str, str] = engine.get("resources", {}).get("limits", {})
+    return Shape(template.pods, max(1, int(limits.get(resource, "1"))))
+
+
+def count(fleet: HeterogeneousDeployment, view: FleetView) -> Holdings:
+    """What the fleet holds now."""
+    resource = {tier: fleet.spec.tier(tier).placement.gpu_resource for tier in Tier}
+    held = {tier: sum(pod.devices.get(resource[tier], 0) for pod in view.pods(tier)) for tier in Tier}
+    claimed = {Tier.LARGE: 0, Tier.SMALL: 0}
+    for index, found in view.groups.items():
+        template = view.templates.get((Role.LARGE, found.labels.get(labels.REVISION, "")))
+        if template is not None and not found.deleting:
+            shape = shape_of(template, resource[Tier.LARGE])
+            there = sum(not pod.finished for pod in view.large_pods.get(index, ()))
+            claimed[Tier.LARGE] += max(0, shape.pods - there) * shape.gpus_per_pod
+    for revision, found in view.deployments.items():
+        template = view.templates.get((Role.SMALL, revision))
+        if template is not None and not found.deleting:
+            shape = shape_of(template, resource[Tier.SMALL])
+            there = sum(not (pod.finished or pod.terminating) for pod in view.small_pods.get(revision, ()))
+            missing = max(0, found.body["spec"]["replicas"] - there)
+            claimed[Tier.SMALL] += missing * shape.gpus_per_pod
+    return Holdings(held, claimed)
+
+
+async def offer(
+    fleet: HeterogeneousDeployment, tier: Tier, shape: Shape, wanted: int, spare_gpus: int, ledger: Ledger
+) -> Offer:
+    """How many of `wanted` more instances may be created: by the budget, and by whole places on nodes if Fixed."""
+    spec = fleet.spec.tier(tier)
+    world = shape.pods * shape.gpus_per_pod
+    affordable = min(wanted, max(0, spare_gpus) // world)
+    holder = (fleet.key, tier)
+    if affordable <= 0:
+        ledger.release(holder)
+        return Offer(0, f"scaling.gpuBudget {fleet.spec.scaling.gpu_budget} leaves no {world} GPUs for one more now")
+    if spec.placement.capacity is Capacity.ELASTIC:
+        return Offer(affordable)
+    places = await ledger.reserve(holder, spec.placement, shape, affordable, spec.placement.topology_key)
+    return Offer(len(places.groups), _shortage(spec, shape, places))
+
+
+def _shortage(spec: TierSpec, shape: Shape, places: Places) -> str:
+    product = spec.placement.gpu_product or spec.placement.gpu_resource
+    pods = "1 pod" if shape.pods == 1 else f"{shape.pods} pods"
+    together = f" under one {spec.placement.topology_key}" if spec.placement.topology_key else ""
+    return (
+        f"one more instance needs places for {pods} of {shape.gpus_per_pod} {product}{together}, {places.free_gpus}"
+        " such GPUs are free on ready nodes: add nodes, or set placement.capacity: Elastic for an autoscaler to add them"
+    )

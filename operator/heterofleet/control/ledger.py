@@ -1,0 +1,116 @@
+"""Keeps which GPUs are free, for all fleets of this process together (contracts.md, "Life of a group").
+
+Fixed capacity creates a group only when it fits whole now. Pods of the fleets are known from the cache; other
+people's pods are read from the nodes that look free, and only when somebody wants to create. What has been promised
+to one fleet is reserved until its pods are bound, so that two fleets never count on the same GPUs.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from heterofleet.api.labels import FleetKey, Tier
+from heterofleet.api.placement import Placement
+from heterofleet.cluster.cache import Cache
+from heterofleet.cluster.client import Cluster
+from heterofleet.cluster.records import NodeRecord, PodRecord
+from heterofleet.planning import placing
+from heterofleet.planning.placing import Node, Places, Shape, Taint
+
+PROMISE_SECONDS = 60
+FOREIGN_SECONDS = 10
+MOST_NODES_READ = 256
+"""Nodes that are asked for other people's pods in one look; more would not be read before the answer is stale."""
+
+Holder = tuple[FleetKey, Tier]
+
+
+@dataclass(frozen=True, slots=True)
+class _Promise:
+    holder: Holder
+    nodes: Mapping[str, int]
+    until: datetime
+
+
+class Ledger:
+    """Free GPUs a node, for one process."""
+
+    def __init__(self, cluster: Cluster, cache: Cache, clock: Callable[[], datetime]) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._clock = clock
+        self._promises: list[_Promise] = []
+        self._foreign: dict[tuple[str, str], tuple[datetime, int]] = {}
+        self._gate = asyncio.Lock()
+
+    async def reserve(
+        self, holder: Holder, placement: Placement, shape: Shape, wanted: int, topology_key: str | None = None
+    ) -> Places:
+        """Places for up to `wanted` whole groups, promised to `holder` until its pods are bound.
+
+        A holder's earlier promises are replaced: it is asked for again as long as it is not fulfilled.
+        """
+        async with self._gate:
+            now = self._clock()
+            self._promises = [p for p in self._promises if p.until > now and p.holder != holder]
+            if wanted <= 0:
+                return Places((), 0)
+            nodes = self._nodes(placement)
+            places = placing.place(nodes, shape, wanted, topology_key)
+            if places.groups:
+                nodes = await self._without_foreign(nodes, placement.gpu_resource, now)
+                places = placing.place(nodes, shape, wanted, topology_key)
+            for group in places.groups:
+                taken: defaultdict[str, int] = defaultdict(int)
+                for name in group:
+                    taken[name] += shape.gpus_per_pod
+                self._promises.append(_Promise(holder, taken, now + timedelta(seconds=PROMISE_SECONDS)))
+            return places
+
+    def release(self, holder: Holder) -> None:
+        """Give back what was promised and is not wanted any more."""
+        self._promises = [promise for promise in self._promises if promise.holder != holder]
+
+    def _nodes(self, placement: Placement) -> list[Node]:
+        """Nodes that admit the tier, less what fleets hold, and less what others were promised."""
+        used: defaultdict[str, int] = defaultdict(int)
+        for pod in self._cache.all_pods():
+            if pod.node and not pod.finished:
+                used[pod.node] += pod.devices.get(placement.gpu_resource, 0)
+        for promise in self._promises:
+            for name, gpus in promise.nodes.items():
+                used[name] += gpus
+        found = (_node(record, placement.gpu_resource, used) for record in self._cache.nodes().values())
+        return [node for node in found if placing.admits(node, placement) and node.free_gpus > 0]
+
+    async def _without_foreign(self, nodes: Sequence[Node], resource: str, now: datetime) -> list[Node]:
+        asked = sorted(nodes, key=lambda node: (node.free_gpus, node.name))[:MOST_NODES_READ]
+        held = await asyncio.gather(*(self._foreign_gpus(node.name, resource, now) for node in asked))
+        return [
+            Node(node.name, node.labels, max(0, node.free_gpus - gpus), node.ready, node.unschedulable, node.taints)
+            for node, gpus in zip(asked, held, strict=True)
+        ]
+
+    async def _foreign_gpus(self, node: str, resource: str, now: datetime) -> int:
+        read_at, gpus = self._foreign.get((node, resource), (None, 0))
+        if read_at is not None and now < read_at + timedelta(seconds=FOREIGN_SECONDS):
+            return gpus
+        pods = await self._cluster.list("v1", "Pod", field_selector=f"spec.nodeName={node}")
+        ours = {pod.uid for pod in self._cache.all_pods() if pod.node == node}
+        records = [PodRecord.of({**pod, "apiVersion": "v1", "kind": "Pod"}) for pod in pods]
+        gpus = sum(r.devices.get(resource, 0) for r in records if not r.finished and r.uid not in ours)
+        self._foreign[node, resource] = (now, gpus)
+        return gpus
+
+
+def _node(record: NodeRecord, resource: str, used: Mapping[str, int]) -> Node:
+    return Node(
+        name=record.name,
+        labels=record.labels,
+        free_gpus=max(0, record.devices.get(resource, 0) - used.get(record.name, 0)),
+        ready=record.ready,
+        unschedulable=record.unschedulable,
+        taints=tuple(Taint(t.key, t.value, t.effect) for t in record.taints),
+    )

@@ -1,0 +1,173 @@
+"""Sorts what the cache holds of one fleet into tiers, instances and revisions, in the terms of `planning`.
+
+Stands between the cache's records and the planning modules: pure functions of records, status and time.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from heterofleet.api import labels
+from heterofleet.api.conditions import LastExit
+from heterofleet.api.labels import Component, PodState, Tier
+from heterofleet.api.tier import Lifecycle
+from heterofleet.cluster.objects import Observed, Ref
+from heterofleet.cluster.records import NodeRecord, PodRecord
+from heterofleet.desired import template
+from heterofleet.desired.revision import Role
+from heterofleet.desired.template import Template
+from heterofleet.planning.life import Group, Rank
+
+
+@dataclass(frozen=True)
+class FleetView:
+    """One fleet as it is: its children by kind of use, and its pods by tier."""
+
+    children: Mapping[Ref, Observed]
+    templates: Mapping[tuple[Role, str], Template]
+    broken_templates: tuple[Ref, ...]
+    groups: Mapping[int, Observed]
+    """StatefulSets of the large tier, by instance."""
+    deployments: Mapping[str, Observed]
+    """Deployments of the small tier, by revision."""
+    tiers: Mapping[Tier, Observed]
+    large_pods: Mapping[int, tuple[PodRecord, ...]]
+    small_pods: Mapping[str, tuple[PodRecord, ...]]
+    router_pods: tuple[PodRecord, ...]
+    leftovers: frozenset[int] = field(default_factory=frozenset)
+    """Indexes of which only objects other than a StatefulSet or pods are left."""
+
+    def pods(self, tier: Tier) -> list[PodRecord]:
+        """Pods of a tier that hold their GPUs: all but finished ones, Terminating and Pending included."""
+        sorted_pods = self.large_pods if tier is Tier.LARGE else self.small_pods
+        return [pod for pods in sorted_pods.values() for pod in pods if not pod.finished]
+
+
+def sort_out(children: Mapping[Ref, Observed], pods: Iterable[PodRecord], owner_uid: str) -> FleetView:
+    """One fleet's children and pods, sorted; what another owner controls is left out but for `children`."""
+    ours = [child for child in children.values() if child.owner_uid == owner_uid]
+    templates, broken = _templates(child for child in ours if child.ref.kind == "ControllerRevision")
+    large: defaultdict[int, list[PodRecord]] = defaultdict(list)
+    small: defaultdict[str, list[PodRecord]] = defaultdict(list)
+    routers: list[PodRecord] = []
+    for pod in pods:
+        if pod.labels.get(labels.COMPONENT) == Component.ROUTER:
+            routers.append(pod)
+        elif pod.labels.get(labels.TIER) == Tier.LARGE and (index := _index(pod.labels)) is not None:
+            large[index].append(pod)
+        elif pod.labels.get(labels.TIER) == Tier.SMALL:
+            small[pod.labels.get(labels.REVISION, "")].append(pod)
+    groups = {i: c for c in ours if c.ref.kind == "StatefulSet" and (i := _index(c.labels)) is not None}
+    indexed = {i for c in ours if (i := _index(c.labels)) is not None}
+    return FleetView(
+        children=children,
+        templates=templates,
+        broken_templates=broken,
+        groups=groups,
+        deployments={
+            c.labels[labels.REVISION]: c
+            for c in ours
+            if c.ref.kind == "Deployment" and c.labels.get(labels.TIER) == Tier.SMALL and labels.REVISION in c.labels
+        },
+        tiers={Tier(c.labels[labels.TIER]): c for c in ours if c.ref.kind == labels.TIER_KIND},
+        large_pods={index: tuple(sorted(pods, key=lambda p: p.name)) for index, pods in large.items()},
+        small_pods={revision: tuple(sorted(pods, key=lambda p: p.name)) for revision, pods in small.items()},
+        router_pods=tuple(sorted(routers, key=lambda pod: pod.name)),
+        leftovers=frozenset(indexed - set(groups)),
+    )
+
+
+def _templates(revisions: Iterable[Observed]) -> tuple[dict[tuple[Role, str], Template], tuple[Ref, ...]]:
+    found: dict[tuple[Role, str], Template] = {}
+    broken: list[Ref] = []
+    for child in revisions:
+        try:
+            parsed = template.parse(child.body)
+        except template.MalformedTemplate:
+            broken.append(child.ref)
+            continue
+        found[parsed.role, parsed.revision] = parsed
+    return found, tuple(broken)
+
+
+def _index(found: Mapping[str, str]) -> int | None:
+    text = found.get(labels.INSTANCE, "")
+    return int(text) if text.isdecimal() else None
+
+
+def is_marked(pod: PodRecord) -> bool:
+    """Whether a pod is out of the endpoints."""
+    return pod.labels.get(labels.STATE) == PodState.DRAINING
+
+
+def deadline(marks: Mapping[str, str]) -> datetime | None:
+    """When a drain ends at the latest, as its annotation says."""
+    try:
+        return datetime.fromisoformat(marks[labels.DRAIN_DEADLINE])
+    except (KeyError, ValueError):
+        return None
+
+
+def group(
+    index: int,
+    view: FleetView,
+    nodes: Mapping[str, NodeRecord],
+    limits: Lifecycle,
+    now: datetime,
+) -> Group:
+    """One instance of the large tier as its pods tell."""
+    found = view.groups.get(index)
+    revision = found.labels.get(labels.REVISION, "") if found else ""
+    stored = view.templates.get((Role.LARGE, revision))
+    pods = view.large_pods.get(index, ())
+    ranks = tuple(_rank(pod, nodes, limits, now) for pod in pods if not pod.finished)
+    draining = found is not None and found.labels.get(labels.STATE) == PodState.DRAINING
+    return Group(index, revision, stored.pods if stored else len(ranks), ranks, draining=draining)
+
+
+def _rank(pod: PodRecord, nodes: Mapping[str, NodeRecord], limits: Lifecycle, now: datetime) -> Rank:
+    ended = pod.ended or pod.last_ended
+    last_exit = None
+    if ended is not None:
+        last_exit = LastExit(
+            pod=pod.name, exit_code=ended.exit_code, reason=ended.reason, message=ended.message, at=ended.finished
+        )
+    return Rank(
+        uid=pod.uid,
+        pod=pod.name,
+        index=int(pod.labels.get(labels.POD_INDEX, pod.name.rpartition("-")[2])),
+        restarts=pod.restart_count,
+        ready=pod.ready,
+        scheduled=pod.scheduled,
+        deleting=pod.terminating,
+        started_at=pod.started_at,
+        last_exit=last_exit,
+        node_lost=is_lost(pod, nodes, limits, now),
+    )
+
+
+def is_lost(pod: PodRecord, nodes: Mapping[str, NodeRecord], limits: Lifecycle, now: datetime) -> bool:
+    """Whether a pod's node has been unreachable for `nodeLostSeconds`, or is gone."""
+    lost_at = lost_since(pod, nodes, limits)
+    return lost_at is not None and lost_at <= now
+
+
+def lost_since(pod: PodRecord, nodes: Mapping[str, NodeRecord], limits: Lifecycle) -> datetime | None:
+    """When a pod is to be given up because its node does not answer; None while the node is well or not known."""
+    if not pod.node or not nodes:
+        return None
+    node = nodes.get(pod.node)
+    if node is None:
+        return pod.created
+    if node.ready or node.ready_since is None:
+        return None
+    return node.ready_since + timedelta(seconds=limits.node_lost_seconds)
+
+
+def must_move(pod: PodRecord, nodes: Mapping[str, NodeRecord]) -> bool:
+    """Whether a pod's node is cordoned, or tainted with NoExecute, so that whoever did it wants it empty."""
+    node = nodes.get(pod.node)
+    return node is not None and (
+        node.unschedulable or any(taint.key == labels.OUT_OF_SERVICE_TAINT for taint in node.taints)
+    )

@@ -1,0 +1,106 @@
+"""The small tier of one fleet: its pods by revision as `planning.replicas` sees them, and the marks of its drains."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from heterofleet.api.conditions import LastDrain
+from heterofleet.api.v1alpha1 import HeterogeneousDeployment
+from heterofleet.cluster.records import NodeRecord, PodRecord
+from heterofleet.control import observe
+from heterofleet.control.drain import Drains
+from heterofleet.control.observe import FleetView
+from heterofleet.planning import replicas
+from heterofleet.planning.instances import Policy, Room
+from heterofleet.planning.replicas import Pool, PoolsPlan, SmallPod
+
+
+@dataclass(frozen=True)
+class Pools:
+    """The small tier as it was looked at."""
+
+    pools: tuple[Pool, ...]
+    proofs: Mapping[str, LastDrain]
+    """Drains that are over, by pod UID."""
+
+    @property
+    def ready(self) -> int:
+        return sum(pool.serving for pool in self.pools)
+
+    @property
+    def draining(self) -> int:
+        return sum(pod.draining for pool in self.pools for pod in pool.live())
+
+    @property
+    def running(self) -> int | None:
+        """Pods that are asked for, None where there is no Deployment yet."""
+        return sum(pool.replicas for pool in self.pools) if self.pools else None
+
+
+async def look(view: FleetView, nodes: Mapping[str, NodeRecord], drains: Drains, now: datetime) -> Pools:
+    """Every revision of the tier, with the state of its drains."""
+    proofs: dict[str, LastDrain] = {}
+    pools = []
+    for revision in sorted({*view.deployments, *view.small_pods}):
+        pods = []
+        for pod in view.small_pods.get(revision, ()):
+            if pod.finished:
+                continue
+            if observe.is_marked(pod) and not pod.terminating:
+                proof = await drains.look(pod.name, pod, view.router_pods, now)
+                if proof is not None:
+                    proofs[pod.uid] = proof
+            pods.append(_small_pod(pod, revision, nodes, pod.uid in proofs))
+        found = view.deployments.get(revision)
+        count = found.body["spec"]["replicas"] if found is not None and not found.deleting else 0
+        pools.append(Pool(revision, count, tuple(pods)))
+    return Pools(tuple(pools), proofs)
+
+
+def decide(wanted: int, looked: Sequence[Pool], room: Room, fleet: HeterogeneousDeployment, revision: str) -> PoolsPlan:
+    """The next step of the small tier."""
+    return replicas.plan(wanted, looked, room, Policy(revision, allow_outage=fleet.spec.rollout.allow_outage))
+
+
+async def with_in_flight(looked: Pools, view: FleetView, drains: Drains) -> tuple[Pool, ...]:
+    """The pools with the requests that each ready pod holds, for the choice of a victim."""
+    records = {pod.uid: pod for pods in view.small_pods.values() for pod in pods}
+    known = []
+    for pool in looked.pools:
+        pods = []
+        for pod in pool.pods:
+            held = await drains.in_flight(records[pod.uid], view.router_pods) if pod.ready and pod.live else 0
+            pods.append(replace(pod, in_flight=held))
+        known.append(replace(pool, pods=tuple(pods)))
+    return tuple(known)
+
+
+def missing(view: FleetView, looked: Pools) -> int:
+    """Pods that Deployments ask for and that do not exist yet."""
+    return sum(max(0, pool.replicas - len(pool.live())) for pool in looked.pools)
+
+
+def marked(view: FleetView, uids: Sequence[str]) -> list[PodRecord]:
+    """The records of some pods."""
+    wanted = set(uids)
+    return [pod for pods in view.small_pods.values() for pod in pods if pod.uid in wanted]
+
+
+def drain_ends(fleet: HeterogeneousDeployment, now: datetime) -> datetime:
+    """When a drain that begins now ends at the latest."""
+    return (now + timedelta(seconds=fleet.spec.small.lifecycle.drain_timeout_seconds)).replace(microsecond=0)
+
+
+def _small_pod(pod: PodRecord, revision: str, nodes: Mapping[str, NodeRecord], drained: bool) -> SmallPod:
+    return SmallPod(
+        uid=pod.uid,
+        name=pod.name,
+        revision=revision,
+        ready=pod.ready,
+        scheduled=pod.scheduled,
+        deleting=pod.terminating,
+        draining=observe.is_marked(pod),
+        drained=drained,
+        leaving_node=observe.must_move(pod, nodes),
+        created=pod.created.timestamp(),
+    )

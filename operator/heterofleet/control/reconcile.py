@@ -1,0 +1,241 @@
+"""Brings one fleet to what its spec says: read, compute, write. Every trigger runs the same `reconcile`.
+
+    read      the cache's children, pods and nodes, sorted by `observe`; counts from `tiers`
+    compute   groups and pools (what exists, what is next), templates, manifests, changes
+    write     marks of drains, apply and prune, restarts of groups, status
+
+Nothing is kept that a restart may not forget: overrides, restarts and failures live in status, drains on pods. A
+fleet that is refused or suspended is looked at in the same way, and nothing but its status is written.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pydantic
+
+from heterofleet.api.conditions import Reason
+from heterofleet.api.labels import EventReason, FleetKey, Manifest, Tier
+from heterofleet.api.v1alpha1 import HeterogeneousDeployment
+from heterofleet.cluster import apply, errors, objects
+from heterofleet.cluster.cache import Cache
+from heterofleet.cluster.client import Cluster
+from heterofleet.cluster.objects import Changes, Mutation, Ref
+from heterofleet.control import logs, observe, report, steps, tiers
+from heterofleet.control.accept import Gate
+from heterofleet.control.drain import Drains
+from heterofleet.control.events import EventSink
+from heterofleet.control.groups import GroupKeeper
+from heterofleet.control.ledger import Ledger
+from heterofleet.control.routers import ASK_AGAIN_SECONDS, RouterCheck
+from heterofleet.control.steps import Looked, Step
+from heterofleet.control.takings import Takings
+from heterofleet.control.tiers import Writers
+from heterofleet.desired import overlay, routing
+from heterofleet.desired.platform import Platform
+from heterofleet.metrics.scrape import Engines
+from heterofleet.status import Finding
+
+_log = logging.getLogger(__name__)
+
+DRAIN_LOOK_SECONDS = 1.0
+GROUP_DELETE_GRACE_SECONDS = 10
+
+
+class IncompleteError(Exception):
+    """Some of a fleet's objects could not be written; the queue tries again with its backoff."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a reconcile works with; one set a process."""
+
+    cluster: Cluster
+    cache: Cache
+    events: EventSink
+    engines: Engines
+    platform: Callable[[], Platform]
+    clock: Callable[[], datetime]
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What became of a step's changes."""
+
+    problems: tuple[Finding, ...] = ()
+    refused: Finding | None = None
+
+
+class Reconciler:
+    """Reconciles fleets; one call a fleet at a time, many fleets at once."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._cluster = tools.cluster
+        self._cache = tools.cache
+        self._drains = Drains(tools.cluster, tools.engines)
+        self._keeper = GroupKeeper(tools.engines, self._drains)
+        self._ledger = Ledger(tools.cluster, tools.cache, tools.clock)
+        self._routers = RouterCheck(tools.engines)
+        self._writers = Writers(tools.cluster)
+        self._gate = Gate(tools.cluster, tools.cache, tools.platform().catalogue, tools.clock)
+        self._takings = Takings(tools.cluster)
+        self._mutations: dict[FleetKey, dict[Ref, Mutation]] = {}
+        self._waiting: set[FleetKey] = set()
+
+    def waiting_for_devices(self) -> Iterable[FleetKey]:
+        """Fleets that would go on if GPUs became free."""
+        return tuple(self._waiting)
+
+    async def reconcile(self, key: FleetKey) -> float | None:
+        """Runs once for a fleet; gives the seconds after which it wants to run again at the latest.
+
+        Raises IncompleteError, or the ClusterError that ended it, for the queue to try again.
+        """
+        body = self._cache.fleet(key)
+        if body is None or "deletionTimestamp" in body["metadata"]:
+            self._forget(key)
+            return None
+        now = self._tools.clock()
+        logs.at_generation(body["metadata"].get("generation", 0))
+        try:
+            fleet = HeterogeneousDeployment.parse(body)
+        except pydantic.ValidationError as exc:
+            await report.refuse(body, exc, self._tools, now)
+            return None
+        return await self._reconcile(fleet, body, now)
+
+    def _forget(self, key: FleetKey) -> None:
+        self._mutations.pop(key, None)
+        self._waiting.discard(key)
+        self._routers.forget(key)
+        self._takings.forget(key)
+        self._gate.forget(key)
+        for tier in Tier:
+            self._ledger.release((key, tier))
+
+    async def _reconcile(self, fleet: HeterogeneousDeployment, body: Manifest, now: datetime) -> float | None:
+        looked = await self._look(fleet, now)
+        refused = await self._gate.refusal(fleet)
+        step = Step()
+        if refused is None and not fleet.spec.suspend:
+            try:
+                step = await steps.decide(fleet, looked, self._tools.platform(), self._ledger, self._drains, now)
+            except overlay.InvalidOverlay as exc:
+                refused = Finding(Reason.INVALID_TEMPLATE, str(exc))
+        written = _Written(refused=refused)
+        if step.acts:
+            written = await self._write(fleet, body, looked, step, now)
+        digest = routing.config(fleet).digest()
+        configured = await self._routers.check(fleet.key, digest, looked.view.router_pods)
+        facts = report.facts(
+            fleet,
+            looked,
+            step,
+            self._gate.remarks(fleet),
+            self._tools.platform().catalogue,
+            configured=configured,
+            digest=digest,
+            refused=written.refused,
+            problems=written.problems,
+            now=now,
+        )
+        await report.publish(fleet, body, facts, self._tools, now)
+        await report.publish_tiers(fleet, looked, self._tools)
+        self._note_waiting(fleet.key, step)
+        if written.problems and any(p.reason is Reason.APPLY_FAILED for p in written.problems):
+            raise IncompleteError(written.problems[0].message)
+        return self._wake_in(looked, step, configured is not None and bool(looked.view.router_pods), now)
+
+    async def _look(self, fleet: HeterogeneousDeployment, now: datetime) -> Looked:
+        """Everything that is known of a fleet."""
+        nodes = self._cache.nodes()
+        children = self._cache.children(fleet.key)
+        view = observe.sort_out(children, self._cache.pods(fleet.key), fleet.metadata.uid)
+        groups = await self._keeper.look(fleet, view, nodes, now)
+        pools = await steps.look_at_pools(view, nodes, self._drains, now)
+        running = {
+            Tier.LARGE: sum(i.live for i in groups.observed) if view.groups else None,
+            Tier.SMALL: pools.running,
+        }
+        wanted = await tiers.wanted(fleet, view, running, self._writers, now)
+        return Looked(view, nodes, groups, pools, wanted)
+
+    async def _write(
+        self, fleet: HeterogeneousDeployment, body: Manifest, looked: Looked, step: Step, now: datetime
+    ) -> _Written:
+        """Marks first, so that requests leave before anything else goes; then objects; then restarts."""
+        changes = objects.changes(
+            step.manifests,
+            looked.view.children,
+            owner_uid=fleet.metadata.uid,
+            keep=step.keep,
+            remembered=self._mutations.get(fleet.key),
+        )
+        if changes.taken:
+            return _Written(refused=report.name_taken(changes.taken))
+        await self._mark(body, step)
+        takings = await self._takings.find(fleet.key, changes)
+        outcome = await apply.execute(changes, self._cluster, self._cache, owner_uid=fleet.metadata.uid)
+        if outcome.taken:
+            return _Written(refused=report.name_taken(outcome.taken))
+        self._learn(fleet.key, changes, outcome)
+        self._takings.learn(fleet.key, changes, outcome.applied)
+        for taking in takings:
+            sentence = f"{taking.ref}: {', '.join(taking.paths[:4])} was set by {', '.join(sorted(taking.managers))}"
+            self._tell(body, EventReason.FIELD_TAKEN_BACK, f"{sentence}; it is as the fleet says again", warn=True)
+        await self._restart(body, looked, step)
+        mutated = {*outcome.mutated, *(drift.ref for drift in changes.mutated)}
+        return _Written(report.write_problems(outcome.failed, mutated))
+
+    async def _mark(self, body: Manifest, step: Step) -> None:
+        for mark in step.marks:
+            patched = await self._drains.mark(mark.pods, mark.until, cost=mark.cost)
+            for manifest in patched:
+                self._cache.put(manifest)
+            if patched and mark.begins:
+                self._tell(body, EventReason.DRAIN_STARTED, f"{mark.name} leaves the endpoints and drains")
+        for manifest in await self._drains.unmark(step.unmark):
+            self._cache.put(manifest)
+            self._tell(body, EventReason.DRAIN_CALLED_OFF, f"{manifest['metadata']['name']} serves again")
+
+    async def _restart(self, body: Manifest, looked: Looked, step: Step) -> None:
+        """Second line: a group whose ranks do not find together again is deleted whole."""
+        for index in step.restarts:
+            for pod in looked.view.large_pods.get(index, ()):
+                ref = Ref("v1", "Pod", pod.namespace, pod.name)
+                try:
+                    await self._cluster.delete(ref, uid=pod.uid, grace_seconds=GROUP_DELETE_GRACE_SECONDS)
+                except errors.Conflict:
+                    continue  # Another pod has its name already.
+            sentence = f"large instance {index} restarts as one: its ranks did not agree after an exit"
+            self._tell(body, EventReason.GROUP_RESTARTED, sentence, warn=True)
+
+    def _learn(self, key: FleetKey, changes: Changes, outcome: apply.Outcome) -> None:
+        """Remember what admission made of our applies, so that they are not repeated for ever."""
+        known = self._mutations.get(key, {})
+        kept = {drift.ref: known[drift.ref] for drift in changes.mutated if drift.ref in known}
+        merged = {**kept, **outcome.mutated}
+        if merged:
+            self._mutations[key] = merged
+        else:
+            self._mutations.pop(key, None)
+
+    def _tell(self, body: Manifest, reason: EventReason, message: str, *, warn: bool = False) -> None:
+        self._tools.events.emit(body, kind="Warning" if warn else "Normal", reason=reason, message=message)
+
+    def _note_waiting(self, key: FleetKey, step: Step) -> None:
+        if step.waits_for_gpus:
+            self._waiting.add(key)
+        else:
+            self._waiting.discard(key)
+
+    def _wake_in(self, looked: Looked, step: Step, ask_routers: bool, now: datetime) -> float | None:
+        times = [looked.groups.wake_at, looked.wanted.wake_at, step.wake_at]
+        if looked.groups.draining or looked.pools.draining or step.marks:
+            times.append(now + timedelta(seconds=DRAIN_LOOK_SECONDS))
+        if ask_routers:
+            times.append(now + timedelta(seconds=ASK_AGAIN_SECONDS))
+        known = [time for time in times if time is not None]
+        return max(0.1, (min(known) - now).total_seconds()) if known else None

@@ -1,0 +1,1 @@
+"""What the fleet's own processes and Prometheus say in numbers."""

@@ -1,0 +1,102 @@
+"""Asks engines, supervisors and routers directly: in-flight requests, start epochs, the config that is in force.
+
+The edge to the fleet's own processes; it works without Prometheus. What does not answer within TIMEOUT_SECONDS, or
+answers nonsense, is None: the callers count that as busy, or as not known (architecture.md, principle 5).
+"""
+
+import asyncio
+import json
+from typing import Protocol
+
+import aiohttp
+from pydantic import ValidationError
+
+from heterofleet.api.base import Reported
+from heterofleet.api.labels import ENGINE_PORT, METRICS_PORT
+from heterofleet.metrics import exposition
+
+TIMEOUT_SECONDS = 1.0
+SUPERVISOR_PORT = 8001
+MOST_AT_ONCE = 64
+LONGEST_ANSWER_BYTES = 4_000_000
+
+
+class RouterAnswer(Reported):
+    """What a router says of its configuration on GET /config."""
+
+    digest: str = ""
+    rejected: str = ""
+    error: str = ""
+
+
+class Engines(Protocol):
+    """What the operator asks of the processes of a fleet; tests have their own."""
+
+    async def engine_in_flight(self, address: str) -> int | None: ...
+
+    async def router_in_flight(self, router: str, endpoint: str) -> int | None: ...
+
+    async def router_config(self, router: str) -> RouterAnswer | None: ...
+
+    async def epochs_agree(self, addresses: tuple[str, ...]) -> bool | None: ...
+
+
+class Scrape:
+    """HTTP to pod addresses, bounded in time, size and number."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+        self._gate = asyncio.Semaphore(MOST_AT_ONCE)
+
+    async def engine_in_flight(self, address: str) -> int | None:
+        """Requests that the engine at pod address `address` holds."""
+        text = await self._text(f"http://{_host(address)}:{ENGINE_PORT}/metrics")
+        return None if text is None else exposition.engine_in_flight(text)
+
+    async def router_in_flight(self, router: str, endpoint: str) -> int | None:
+        """Requests that the router at `router` has under way at the pod address `endpoint`."""
+        text = await self._text(f"http://{_host(router)}:{METRICS_PORT}/metrics")
+        return None if text is None else exposition.router_in_flight(text, f"{_host(endpoint)}:{ENGINE_PORT}")
+
+    async def router_config(self, router: str) -> RouterAnswer | None:
+        """The configuration that the router at `router` has in force."""
+        text = await self._text(f"http://{_host(router)}:{METRICS_PORT}/config")
+        try:
+            return None if text is None else RouterAnswer.model_validate_json(text)
+        except ValidationError:
+            return None
+
+    async def epochs_agree(self, addresses: tuple[str, ...]) -> bool | None:
+        """Whether the supervisors of a group all say that their ranks agree; None when none of them answers."""
+        texts = await asyncio.gather(*(self._text(f"http://{_host(a)}:{SUPERVISOR_PORT}/status") for a in addresses))
+        if all(text is None for text in texts):
+            return None
+        return all(text is not None and _agreed(text) for text in texts)
+
+    async def _text(self, url: str) -> str | None:
+        try:
+            async with (
+                self._gate,
+                asyncio.timeout(TIMEOUT_SECONDS),
+                self._session.get(url, allow_redirects=False) as answer,
+            ):
+                if answer.status != 200:
+                    return None
+                body = await answer.content.read(LONGEST_ANSWER_BYTES)
+                while len(body) < LONGEST_ANSWER_BYTES and (more := await answer.content.readany()):
+                    body += more
+                return body.decode(errors="replace")
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return None
+
+
+def _agreed(text: str) -> bool:
+    try:
+        status = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(status, dict) and status.get("agreed") is True
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,95 @@
+"""How many whole groups fit on the nodes now: pure.
+
+Fixed capacity creates a group only when all its pods find a place at once (contracts.md, "Life of a group"). Nodes
+come in with the GPUs that are free on them; where pods of a group must share a topology value, each value is a
+yard of its own. First fit in order of the fullest node keeps whole nodes free for the next group.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from heterofleet.api import labels
+from heterofleet.api.placement import Placement, Toleration
+
+
+@dataclass(frozen=True, slots=True)
+class Taint:
+    key: str
+    value: str
+    effect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node that could take pods, with what is free on it."""
+
+    name: str
+    labels: Mapping[str, str]
+    free_gpus: int
+    ready: bool = True
+    unschedulable: bool = False
+    taints: tuple[Taint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One group: `pods` pods of `gpus_per_pod` GPUs each."""
+
+    pods: int
+    gpus_per_pod: int
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Nodes for each group that fits, a node a pod; and how many pods found a place in all."""
+
+    groups: tuple[tuple[str, ...], ...]
+    free_gpus: int
+
+
+def admits(node: Node, placement: Placement) -> bool:
+    """Whether a tier's pods may run on a node, by readiness, labels and taints. Affinity is left to the scheduler."""
+    if not node.ready or node.unschedulable:
+        return False
+    if placement.gpu_product is not None and node.labels.get(labels.GPU_PRODUCT) != placement.gpu_product:
+        return False
+    if any(node.labels.get(key) != value for key, value in placement.node_selector.items()):
+        return False
+    return all(
+        taint.effect == "PreferNoSchedule" or any(tolerates(t, taint) for t in placement.tolerations)
+        for taint in node.taints
+        if taint.key != placement.gpu_resource  # ExtendedResourceToleration admits pods that ask for the resource
+    )
+
+
+def tolerates(toleration: Toleration, taint: Taint) -> bool:
+    """Kubernetes' rule; an empty key with Exists tolerates everything."""
+    if toleration.effect is not None and toleration.effect != taint.effect:
+        return False
+    if toleration.key is None:
+        return toleration.operator == "Exists"
+    if toleration.key != taint.key:
+        return False
+    return toleration.operator == "Exists" or (toleration.value or "") == taint.value
+
+
+def place(nodes: Sequence[Node], shape: Shape, wanted: int, topology_key: str | None) -> Places:
+    """Places for up to `wanted` groups on nodes that admit them."""
+    yards: defaultdict[str, list[Node]] = defaultdict(list)
+    for node in nodes:
+        if topology_key is None:
+            yards[""].append(node)
+        elif topology_key in node.labels:
+            yards[node.labels[topology_key]].append(node)
+    groups: list[tuple[str, ...]] = []
+    for _, yard in sorted(yards.items()):
+        slots = [
+            node.name
+            for node in sorted(yard, key=lambda n: (n.free_gpus, n.name))
+            for _ in range(node.free_gpus // shape.gpus_per_pod)
+        ]
+        while len(groups) < wanted and len(slots) >= shape.pods:
+            groups.append(tuple(slots[: shape.pods]))
+            slots = slots[shape.pods :]
+    return Places(tuple(groups), sum(node.free_gpus for node in nodes))
