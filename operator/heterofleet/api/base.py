@@ -31,12 +31,13 @@ class Rule:
     """A property of one value.
 
     `cel` is evaluated by the API server with `self` bound to the value; `holds` is the same predicate in Python.
-    `message` says what to write instead.
+    `message` says what to write instead, `field` (keys of the value, with dots) is where, if not at the value itself.
     """
 
     cel: str
     message: str
     holds: Callable[[Any], bool]
+    field: str = ""
 
 
 @dataclass(frozen=True, slots=True)

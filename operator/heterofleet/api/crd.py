@@ -138,7 +138,7 @@ def object_schema(model: type[BaseModel]) -> Schema:
     schema["properties"] |= {
         "apiVersion": {"type": "string", "description": "Version of this schema."},
         "kind": {"type": "string", "description": "Kind of this object."},
-        "metadata": {"type": "object"},
+        "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},
         "status": _reported(schema["properties"]["status"]),
     }
     schema["required"] = ["spec"]
@@ -162,7 +162,7 @@ class _WithRules(GenerateJsonSchema):
         model = schema["cls"]
         if issubclass(model, base.Model) and (model.RULES or model.TRANSITIONS):
             written[_VALIDATIONS] = [
-                *({"rule": rule.cel, "message": rule.message} for rule in model.RULES),
+                *(_validation(rule) for rule in model.RULES),
                 *({"rule": rule.cel, "message": rule.message} for rule in model.TRANSITIONS),
             ]
         return written
@@ -174,6 +174,11 @@ class _WithRules(GenerateJsonSchema):
         inner = self.generate_inner(schema["schema"])
         default = _literal(_default(schema))
         return inner if default is None else {**inner, "default": default}
+
+
+def _validation(rule: base.Rule) -> Schema:
+    place = {"fieldPath": f".{rule.field}"} if rule.field else {}
+    return {"rule": rule.cel, "message": rule.message, **place}
 
 
 def _default(schema: core_schema.WithDefaultSchema) -> object:

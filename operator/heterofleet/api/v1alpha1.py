@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from heterofleet.api.base import Annotations, Image, Labels, Model, Overlay, Rule, Transition
+from heterofleet.api.base import Annotations, Image, Labels, Model, Overlay, Rule
 from heterofleet.api.conditions import FleetStatus
 from heterofleet.api.labels import FleetKey, Manifest, Tier
 from heterofleet.api.tier import Resources, TierSpec
@@ -213,6 +213,7 @@ class HeterogeneousDeployment(Model):
             cel=f"self.metadata.name.size() <= {NAME_LENGTH} && self.metadata.name.matches('{_DNS_LABEL}')",
             message=NAME_MESSAGE,
             holds=lambda d: is_fleet_name(d.metadata.name),
+            field="metadata.name",
         ),
     )
 
@@ -242,14 +243,6 @@ class TierObjectSpec(Model):
         ge=0, le=1000, description="Instances wanted; the fleet's own bounds and GPU budget still hold."
     )
 
-    TRANSITIONS: ClassVar = (
-        Transition(
-            cel="self.tier == oldSelf.tier",
-            message="tier is immutable: the other tier has an object of its own",
-            holds=lambda new, old: new.tier == old.tier,
-        ),
-    )
-
 
 class TierObjectStatus(Model):
     """What /scale reports: instances that exist, and a selector of one pod an instance."""
@@ -274,8 +267,10 @@ class HeterogeneousTier(Model):
     RULES: ClassVar = (
         Rule(
             cel="self.metadata.name.endsWith('-' + self.spec.tier)",
-            message="a tier's object is named <fleet>-<tier>, since its fleet makes it: do not make one by hand",
+            # A name never changes, and so neither does the tier.
+            message="a tier's object is named <fleet>-<tier> and stays that tier's: leave both to its fleet",
             holds=lambda t: t.metadata.name.endswith(f"-{t.spec.tier}"),
+            field="metadata.name",
         ),
     )
 
