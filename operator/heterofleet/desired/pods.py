@@ -15,7 +15,7 @@ from heterofleet.api.placement import Placement
 from heterofleet.api.storage import ModelCache
 from heterofleet.api.tier import TierSpec
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
-from heterofleet.desired import children, engine, names, overlay, revision
+from heterofleet.desired import children, engine, gang, names, overlay, revision
 from heterofleet.desired.children import stated
 from heterofleet.desired.platform import Platform
 from heterofleet.desired.revision import Role
@@ -42,8 +42,7 @@ def engine_template(fleet: HeterogeneousDeployment, tier: Tier, platform: Platfo
         "spec": _pod_spec(spec, _container(fleet, tier, platform.engine_image, seconds), supervisor),
     }
     body = overlay.apply(body, spec.pod_template, CONTAINER)
-    is_gang = tier is Tier.LARGE and spec.placement.scheduler_name is None
-    has_pod_group = is_gang and platform.pod_groups
+    together = gang.gang(spec, platform) if tier is Tier.LARGE else gang.Gang(None, None)
     return Template(
         role=Role(tier),
         hash=hash_,
@@ -51,8 +50,8 @@ def engine_template(fleet: HeterogeneousDeployment, tier: Tier, platform: Platfo
         supervisor=supervisor,
         pods=spec.pods_per_instance,
         startup_seconds=seconds,
-        pod_group=_pod_group(spec) if has_pod_group else None,
-        topology_key=None if has_pod_group or spec.pods_per_instance == 1 else spec.placement.topology_key,
+        pod_group=together.pod_group,
+        topology_key=together.topology_key,
     )
 
 
@@ -72,18 +71,6 @@ def _labels(fleet: HeterogeneousDeployment, tier: Tier, revision_: str) -> dict[
         labels.REVISION: revision_,
         labels.STATE: str(PodState.SERVING),
     }
-
-
-def _pod_group(spec: TierSpec) -> Manifest:
-    """The PodGroup's spec: all pods are placed or none, and they are disturbed together."""
-    placement = spec.placement
-    topology = {"topology": [{"key": placement.topology_key}]} if placement.topology_key else None
-    return stated(
-        schedulingPolicy={"gang": {"minCount": spec.pods_per_instance}},
-        disruptionMode={"all": {}},
-        schedulingConstraints=topology,
-        priorityClassName=placement.priority_class_name,
-    )
 
 
 def _pod_spec(spec: TierSpec, container: Manifest, supervisor: str) -> Manifest:

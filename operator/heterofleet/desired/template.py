@@ -27,8 +27,7 @@ class Template:
     """What one revision of one role's pods is made of.
 
     `body` has `metadata` and `spec`; `supervisor` names the ConfigMap that it mounts; `pods` are those of one
-    instance; `pod_group` is the PodGroup's spec where the instance has one, else `topology_key` is kept by
-    affinity.
+    instance; `pod_group` is the PodGroup's spec where the instance has one; `topology_key` is what affinity keeps.
     """
 
     role: Role

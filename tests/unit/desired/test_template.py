@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from heterofleet.api.labels import Tier
+from heterofleet.api.labels import Manifest, Tier
 from heterofleet.desired import fleet as desired
 from heterofleet.desired import template
 from heterofleet.desired.revision import Role
@@ -73,6 +73,20 @@ def test_another_scheduler_does_the_gang_instead_of_pod_groups() -> None:
     placement = {"schedulerName": "volcano", "topologyKey": "rack"}
     rendered = desired.render(fleets.fleet(large={"placement": placement}), Role.LARGE, GANG)
     assert (rendered.pod_group, rendered.topology_key) == (None, "rack")
+
+
+@pytest.mark.parametrize(
+    ("keeps_constraints", "constraints", "affinity"),
+    [(True, {"topology": [{"key": "rack"}]}, None), (False, None, "rack")],
+)
+def test_a_topology_key_is_the_pod_groups_constraint_only_where_the_server_keeps_it(
+    keeps_constraints: bool, constraints: Manifest | None, affinity: str | None
+) -> None:
+    spec = {"large": {"placement": {"topologyKey": "rack"}}}
+    platform = replace(GANG, pod_group_topology=keeps_constraints)
+    rendered = desired.render(fleets.fleet(**spec), Role.LARGE, platform)
+    assert rendered.pod_group is not None
+    assert (rendered.pod_group.get("schedulingConstraints"), rendered.topology_key) == (constraints, affinity)
 
 
 def test_older_supervisors_stay_as_long_as_a_template_names_them() -> None:
