@@ -1,7 +1,7 @@
 # Everything a fresh machine needs beyond Python >= 3.11 and make is installed by these targets,
 # into .venv and the user's cache folder.
 .DEFAULT_GOAL := help
-.PHONY: help setup lock generate check unit test clean
+.PHONY: help setup lock testbed generate drift lint check unit golden supervisor cluster reconcile test demo clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -23,3 +23,42 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 lock: ## pin every dependency with its hashes (no addresses)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --no-annotate --extra operator --extra cli --group dev pyproject.toml -o requirements.lock
+
+testbed: setup ## Kubernetes, KWOK and helm, built once into the user's cache (KUBE=v1.NN.N for another version)
+	@$(BIN)/python -m testbed build > /dev/null
+
+generate: testbed ## write every generated file: CRDs, the chart's copy, the reference, install.yaml
+	@$(BIN)/python -m heterofleet.generate
+	@$(BIN)/python charts/generate.py
+
+drift: testbed ## fail when a generated file is not what `make generate` would write
+	@$(BIN)/python -m heterofleet.generate --check
+	@$(BIN)/python charts/generate.py --check
+
+lint: testbed ## format, lint, types, imports, YAML, chart, Dockerfiles
+	@$(BIN)/ruff format --check --quiet operator tests charts
+	@$(BIN)/ruff check --quiet operator tests charts
+	@$(BIN)/mypy --no-error-summary operator/heterofleet tests/testbed
+	@$(BIN)/lint-imports --no-timing > build/imports.txt 2>&1 || (cat build/imports.txt; exit 1)
+	@$(BIN)/yamllint --strict .
+	@$(BIN)/hadolint images/*/Dockerfile
+	@$$($(BIN)/python -m testbed build | sed -n 's/^helm *//p') lint --quiet charts/heterofleet
+
+check: build lint drift ## everything that needs no cluster and runs nothing (< 3 min)
+
+build:
+	@mkdir -p build
+
+unit: setup ## pure rules, no cluster
+	@$(BIN)/python -m pytest -q tests/unit tests/golden
+
+supervisor: setup ## ranks as real processes on loopback
+	@$(BIN)/python -m pytest -q tests/supervisor
+
+cluster: testbed ## against a real API server
+	@$(BIN)/python -m pytest -q tests/cluster
+
+reconcile: testbed ## the operator's rules against a real API server
+	@$(BIN)/python -m pytest -q tests/reconcile
+
+test: check unit supervisor cluster reconcile ## everything (< 20 min with warm caches)

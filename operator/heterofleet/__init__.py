@@ -1,1 +1,1 @@
-"""Heterofleet: one Kubernetes resource for a fleet of a large planning model, small executing models and their router."""
+"""Heterofleet: one Kubernetes resource for a large planning model, small executing models and their router."""

@@ -93,5 +93,6 @@ def _shortage(spec: TierSpec, shape: Shape, places: Places) -> str:
     together = f" under one {spec.placement.topology_key}" if spec.placement.topology_key else ""
     return (
         f"one more instance needs places for {pods} of {shape.gpus_per_pod} {product}{together}, {places.free_gpus}"
-        " such GPUs are free on ready nodes: add nodes, or set placement.capacity: Elastic for an autoscaler to add them"
+        " such GPUs are free on ready nodes: add nodes, or set placement.capacity: Elastic to have them added by a"
+        " node autoscaler"
     )
