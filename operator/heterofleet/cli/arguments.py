@@ -87,7 +87,7 @@ def _add_reading(commands: "Commands[Parser]") -> None:
     status.add_argument("fleet", nargs="?", metavar="FLEET", help="show this one with tiers, instances and ranks")
     status.add_argument("-A", "--all-namespaces", action="store_true", help="fleets of every namespace")
     status.add_argument("-w", "--watch", action="store_true", help="keep showing until interrupted")
-    _add_output(status)
+    _add_output(status, ("table", "json", "yaml", "name"))
     doctor = _command(commands, "doctor", "doctor", "check what a fleet needs of a cluster", parents=[cluster])
     _add_output(doctor)
 

@@ -20,7 +20,7 @@ _LEASES: Final = "/apis/coordination.k8s.io/v1"
 
 
 class Operator(NamedTuple):
-    """What the Lease says; `renewed` is None where no operator ever led."""
+    """What the Lease says: `renewed` is None where no operator ever led, `holder` empty where it stepped down."""
 
     namespace: str
     holder: str
@@ -29,7 +29,7 @@ class Operator(NamedTuple):
 
     def gone(self, now: datetime) -> bool:
         """Says that nobody writes statuses now."""
-        return self.renewed is None or now - self.renewed > self.lasts
+        return self.renewed is None or not self.holder or now - self.renewed > self.lasts
 
 
 async def operator(api: Api) -> Operator | None:
@@ -68,7 +68,6 @@ def sentence(found: Operator | None, now: datetime) -> str:
 def _read(lease: Manifest) -> Operator:
     spec: Mapping[str, Any] = lease.get("spec") or {}
     renewed = spec.get("renewTime")
-    # A leader that steps down empties the holder and may leave the time.
     return Operator(
         namespace=str(lease["metadata"].get("namespace", "")),
         holder=str(spec.get("holderIdentity") or ""),

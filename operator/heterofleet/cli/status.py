@@ -25,7 +25,9 @@ _EVERY_SECONDS: Final = 2.0
 def run(options: argparse.Namespace) -> int:
     async def session(api: Api, target: Target) -> int:
         screen = terminal.console()
-        if options.output != "table":
+        if options.output == "name":
+            await _print_names(api, target, options)
+        elif options.output != "table":
             output.dump(options.output, await _objects(api, target, options))
         elif options.watch:
             await _watch(api, target, options, screen)
@@ -48,7 +50,7 @@ async def picture(
 async def _many(
     api: Api, target: Target, options: argparse.Namespace, screen: Console, now: datetime
 ) -> RenderableType:
-    manifests = await api.list(access.fleets(_namespace(target, options)))
+    manifests = await _items(api, target, options)
     views = sorted((FleetView.of(manifest) for manifest in manifests), key=lambda view: view.key)
     if not views:
         where = "in any namespace" if options.all_namespaces else f"in namespace {target.namespace}"
@@ -79,11 +81,21 @@ async def _ranks(api: Api, view: FleetView) -> Sequence[PodRecord]:
     return tuple(PodRecord.of(pod) for pod in pods)
 
 
-async def _objects(api: Api, target: Target, options: argparse.Namespace) -> Any:
+async def _print_names(api: Api, target: Target, options: argparse.Namespace) -> None:
+    """For completion and for loops in shells; over all namespaces each name says where it lies."""
+    for view in sorted((FleetView.of(item) for item in await _items(api, target, options)), key=lambda one: one.key):
+        print(f"{view.key.namespace}/{view.key.name}" if options.all_namespaces else view.key.name)
+
+
+async def _items(api: Api, target: Target, options: argparse.Namespace) -> list[Manifest]:
     if options.fleet:
-        return await access.fleet(api, target.namespace, options.fleet)
-    items: list[Manifest] = await api.list(access.fleets(_namespace(target, options)))
-    return {"apiVersion": "v1", "kind": "List", "items": items}
+        return [await access.fleet(api, target.namespace, options.fleet)]
+    return await api.list(access.fleets(_namespace(target, options)))
+
+
+async def _objects(api: Api, target: Target, options: argparse.Namespace) -> Any:
+    items = await _items(api, target, options)
+    return items[0] if options.fleet else {"apiVersion": "v1", "kind": "List", "items": items}
 
 
 async def _watch(api: Api, target: Target, options: argparse.Namespace, screen: Console) -> None:
