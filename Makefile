@@ -21,7 +21,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@touch $@
 
 lock: ## pin every dependency with its hashes (no addresses)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --no-annotate --extra operator --extra cli --group dev pyproject.toml -o requirements.lock
 
 testbed: setup ## Kubernetes, KWOK and helm, built once into the user's cache (KUBE=v1.NN.N for another version)
