@@ -4,21 +4,31 @@ The operator asks both of every router pod: `GET /config` after it has changed t
 drains. A test sets the fields.
 """
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
+ReadConfig = Callable[[], Awaitable[str | None]]
+"""Gives `config.json` as it is stored now, None while there is none."""
+
 
 @dataclass
 class RouterLike:
-    """One router; `in_flight` is by endpoint, `address:port`."""
+    """One router; `in_flight` is by endpoint, `address:port`.
 
-    digest: str | None = None
-    rejected: str | None = None
-    error: str | None = None
+    With `read` it applies what is stored, unless `stuck`, and refuses an API version that it does not know.
+    """
+
+    digest: str = ""
+    rejected: str = ""
+    error: str = ""
     versions: tuple[str, ...] = ("router.heterofleet.io/v1alpha1",)
-    in_flight: Mapping[str, int] = field(default_factory=dict)
+    in_flight: dict[str, int] = field(default_factory=dict)
+    stuck: bool = False
+    read: ReadConfig | None = None
 
     def application(self) -> web.Application:
         application = web.Application()
@@ -26,13 +36,24 @@ class RouterLike:
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/healthz", self._well)
         application.router.add_get("/readyz", self._well)
-        application.router.add_post("/testbed/state", self._set_state)
         return application
 
     async def _config(self, _request: web.Request) -> web.StreamResponse:
+        stored = await self.read() if self.read is not None and not self.stuck else None
+        if stored is not None:
+            self.take(stored)
         return web.json_response(
             {"digest": self.digest, "rejected": self.rejected, "error": self.error, "versions": list(self.versions)}
         )
+
+    def take(self, stored: str) -> None:
+        """Applies a configuration, or keeps the former one and says why."""
+        digest = hashlib.sha256(stored.encode()).hexdigest()
+        version = json.loads(stored).get("apiVersion")
+        if version in self.versions:
+            self.digest, self.rejected, self.error = digest, "", ""
+        else:
+            self.rejected, self.error = digest, f"unknown apiVersion {version}"
 
     async def _metrics(self, _request: web.Request) -> web.StreamResponse:
         return web.Response(text=self.metrics())
@@ -45,8 +66,3 @@ class RouterLike:
 
     async def _well(self, _request: web.Request) -> web.StreamResponse:
         return web.Response()
-
-    async def _set_state(self, request: web.Request) -> web.StreamResponse:
-        for name, value in (await request.json()).items():
-            setattr(self, name, value)
-        return web.json_response({})
