@@ -13,16 +13,14 @@ from heterofleet import generate
 from heterofleet.api import crd, labels
 from heterofleet.cluster.comparison import covers
 from testbed import namespaces
+from testbed.api import ApiError
 from testbed.controlplane import Cluster
 from testbed.eventually import eventually
 
 Manifest = dict[str, Any]
 
-PLURALS = {
-    "NetworkPolicy": "networkpolicies",
-    labels.TIER_KIND: labels.TIER_PLURAL,
-    labels.FLEET_KIND: labels.FLEET_PLURAL,
-}
+OURS = {labels.TIER_KIND: labels.TIER_PLURAL, labels.FLEET_KIND: labels.FLEET_PLURAL}
+PLURALS = {"NetworkPolicy": "networkpolicies", **OURS}
 OPTIONAL = {"PodMonitor", "PrometheusRule"}
 """Kinds of the Prometheus operator, which the test bed does not serve."""
 
@@ -40,8 +38,14 @@ def define(cluster: Cluster) -> None:
     """Put our definitions there and wait until they are served."""
     for definition in crd.definitions():
         cluster.kubectl("apply", "-f", "-", input=generate.as_yaml(definition))
-        name = definition["metadata"]["name"]
-        cluster.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+
+    def served() -> bool:
+        try:
+            return all(cluster.api.get(f"/apis/{labels.API_VERSION}/{name}") for name in OURS.values())
+        except ApiError:
+            return False
+
+    eventually(served, 30, "both definitions are served")
 
 
 def path(manifest: Manifest) -> str:
@@ -158,3 +162,15 @@ def test_a_group_is_placed_whole_or_not_at_all_where_pod_groups_are_served(gang_
     placed = ready_pods(gang_cluster, "gang", "large", 2)
     assert len({pod["metadata"]["labels"][labels.INSTANCE] for pod in placed}) == 1
     assert len({pod["spec"]["nodeName"] for pod in placed}) == 2
+
+
+@pytest.mark.parametrize(("standard", "role"), [("restricted", "router"), ("baseline", "small")])
+def test_pods_meet_a_pod_security_standard(cluster: Cluster, namespace: str, standard: str, role: str) -> None:
+    enforce = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": standard}}}
+    cluster.api.merge(f"/api/v1/namespaces/{namespace}", enforce)
+    golden = render.golden(render.VERSION, "minimal")
+    accounts = [item for item in golden if item["kind"] == "ServiceAccount"]
+    cluster.apply(*({**item, "metadata": {"name": item["metadata"]["name"]}} for item in accounts), namespace=namespace)
+    template = next(t for name, t in render.stored_templates(golden).items() if name == role)
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one", **template.body["metadata"]}}
+    cluster.api.create(f"/api/v1/namespaces/{namespace}/pods", {**pod, "spec": template.body["spec"]}, dryRun="All")
