@@ -103,6 +103,8 @@ def _compare_maps(
     quantities = key in QUANTITY_MAPS
     for name, value in desired.items():
         here = f"{path}.{name}" if path else name
+        if value is None:
+            continue  # A null in an apply says nothing about the field.
         if name not in observed or observed[name] is None:
             if not _stored_as_absent(value, name):
                 missing.append(here)
@@ -148,7 +150,7 @@ def _identity(item: Mapping[str, Any], merge_key: tuple[str, ...]) -> tuple[Any,
 
 
 def _stored_as_absent(value: Any, name: str) -> bool:
-    if value is None or value in ("", [], ()):
+    if value in ("", [], ()):
         return True
     if isinstance(value, Mapping):
         return not value and name in FREE_MAPS
@@ -162,7 +164,7 @@ def _same_scalar(observed: Any, desired: Any, key: str) -> bool:
         return _same_quantity(observed, desired)
     if key in TEXT_OR_NUMBER:
         return str(observed) == str(desired)
-    return bool(observed == desired) or (desired is None and not observed)
+    return bool(observed == desired)
 
 
 def _same_quantity(observed: object, desired: object) -> bool:

@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 
 API_VERSION: Final = "coordination.k8s.io/v1"
 KIND: Final = "Lease"
+SOONEST_RETRY_SECONDS: Final = 0.1
 
 
 class LeaseLost(Exception):  # noqa: N818 (a state, not a fault: the process exits and starts anew)
@@ -130,7 +131,9 @@ class Election:
                         return
             except (errors.ClusterError, TimeoutError) as exc:
                 _log.warning("The lease was not renewed: %s", str(exc) or "no answer in time")
-            await asyncio.sleep(min(self._settings.retry_period_seconds, max(0.0, self.write_seconds_left())))
+            # The nearer the deadline, the sooner: a last attempt must not fall on the deadline itself.
+            soon = max(SOONEST_RETRY_SECONDS, self.write_seconds_left() / 2)
+            await asyncio.sleep(min(self._settings.retry_period_seconds, soon))
 
     async def _renew_once(self) -> bool:
         lease = self._lease

@@ -1,0 +1,101 @@
+"""How a fleet's changes are executed, and what stops what."""
+
+import pytest
+
+from heterofleet.cluster import apply, errors, objects
+from heterofleet.cluster.cache import Cache, Listeners
+from heterofleet.cluster.objects import Changes, Mutation, Observed, Ref
+from unit.cluster.builders import KEY, OWNER_UID, config_map, stored
+from unit.memory import MemoryCluster
+
+
+@pytest.fixture
+def cluster() -> MemoryCluster:
+    return MemoryCluster()
+
+
+@pytest.fixture
+def cache() -> Cache:
+    return Cache(Listeners(lambda _: None, lambda _: None, lambda: None, lambda: None))
+
+
+def owned(name: str, **data: str) -> dict[str, object]:
+    manifest = config_map(name, **data)
+    owner = {"kind": "HeterogeneousDeployment", "name": "chat", "uid": OWNER_UID, "controller": True}
+    manifest["metadata"]["ownerReferences"] = [owner]
+    return manifest
+
+
+async def test_answers_enter_the_cache_at_once(cluster: MemoryCluster, cache: Cache) -> None:
+    wanted = owned("a", key="1")
+    todo = objects.changes([wanted], cache.children(KEY), owner_uid=OWNER_UID)
+    outcome = await apply.execute(todo, cluster, cache, owner_uid=OWNER_UID)
+    assert outcome == apply.Outcome((Ref.of(wanted),), (), (), (), {})
+    assert objects.changes([wanted], cache.children(KEY), owner_uid=OWNER_UID) == Changes()
+
+
+async def test_a_name_that_the_cache_does_not_know_is_looked_up_first(cluster: MemoryCluster, cache: Cache) -> None:
+    wanted = owned("a", key="1")
+    theirs = config_map("a", key="theirs")
+    await cluster.create(theirs)
+    outcome = await apply.execute(Changes(apply=(wanted,)), cluster, cache, owner_uid=OWNER_UID)
+    assert outcome.taken == (Ref.of(wanted),)
+    assert cluster.objects[Ref.of(wanted)]["data"] == {"key": "theirs"}
+
+
+async def test_a_successor_under_the_name_is_not_touched(cluster: MemoryCluster, cache: Cache) -> None:
+    wanted = owned("a", key="1")
+    cache.put(stored(wanted, uid="the-one-we-knew"))
+    await cluster.create(config_map("a", key="theirs"))
+    outcome = await apply.execute(Changes(apply=(wanted,)), cluster, cache, owner_uid=OWNER_UID)
+    assert [failure.ref for failure in outcome.failed] == [Ref.of(wanted)]
+    assert cluster.objects[Ref.of(wanted)]["data"] == {"key": "theirs"}
+
+
+async def test_prune_waits_for_a_failed_apply(cluster: MemoryCluster, cache: Cache) -> None:
+    refused, fine, old = owned("refused"), owned("fine"), owned("old")
+    kept = await cluster.create(old)
+    cluster.refuse = lambda verb, ref: (
+        errors.Invalid("no", status=422) if (verb, ref.name) == ("apply", "refused") else None
+    )
+    todo = Changes(apply=(refused, fine), prune=(Observed.of(kept),))
+    outcome = await apply.execute(todo, cluster, cache, owner_uid=OWNER_UID)
+    assert (outcome.applied, outcome.pruned) == ((Ref.of(fine),), ())
+    assert [failure.ref.name for failure in outcome.failed] == ["refused"]
+    assert Ref.of(old) in cluster.objects
+
+
+async def test_prune_waits_for_a_taken_name(cluster: MemoryCluster, cache: Cache) -> None:
+    await cluster.create(config_map("a"))
+    old = await cluster.create(owned("old"))
+    todo = Changes(apply=(owned("a"),), prune=(Observed.of(old),))
+    outcome = await apply.execute(todo, cluster, cache, owner_uid=OWNER_UID)
+    assert outcome.pruned == ()
+
+
+async def test_prune_deletes_only_what_it_saw(cluster: MemoryCluster, cache: Cache) -> None:
+    old = await cluster.create(owned("old"))
+    successor = {**old, "metadata": {**old["metadata"], "uid": "seen"}}
+    outcome = await apply.execute(Changes(prune=(Observed.of(successor),)), cluster, cache, owner_uid=OWNER_UID)
+    assert (outcome.pruned, len(outcome.failed)) == ((), 1)
+    outcome = await apply.execute(Changes(prune=(Observed.of(old),)), cluster, cache, owner_uid=OWNER_UID)
+    assert (outcome.pruned, cluster.objects) == ((Ref.of(old),), {})
+
+
+async def test_what_admission_changes_comes_out_as_a_mutation(cluster: MemoryCluster, cache: Cache) -> None:
+    wanted = owned("a", key="1")
+    cluster.admit = lambda manifest: manifest["data"].update(key="mutated")
+    outcome = await apply.execute(Changes(apply=(wanted,)), cluster, cache, owner_uid=OWNER_UID)
+    assert outcome.mutated == {Ref.of(wanted): Mutation(objects.digest(wanted), frozenset({"data.key"}))}
+    again = objects.changes([wanted], cache.children(KEY), owner_uid=OWNER_UID, remembered=outcome.mutated)
+    assert not again
+
+
+@pytest.mark.parametrize("error", [errors.NotLeader("not ours"), errors.Unavailable("gone away")])
+async def test_a_lost_lease_or_server_ends_it_at_once(
+    cluster: MemoryCluster, cache: Cache, error: errors.ClusterError
+) -> None:
+    cluster.refuse = lambda verb, _ref: error if verb == "apply" else None
+    with pytest.raises(type(error)):
+        await apply.execute(Changes(apply=(owned("a"), owned("b"))), cluster, cache, owner_uid=OWNER_UID)
+    assert len(cluster.written()) == 1
