@@ -30,11 +30,8 @@ def cluster() -> Iterator[Cluster]:
     With TESTBED_REUSE=DIR the cluster of that folder is used, or started there, and left running.
     """
     reuse = os.environ.get("TESTBED_REUSE")
-    if reuse:
-        yield _kept(Path(reuse))
-        return
-    with Cluster.start(nodes=NODES, audit=True) as started:
-        yield started
+    with _kept(Path(reuse)) if reuse else Cluster.start(nodes=NODES, audit=True) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

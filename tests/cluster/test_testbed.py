@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from testbed import nodes, stages
+from testbed.audit import AuditLog
 from testbed.controlplane import Cluster
 from testbed.eventually import eventually
 
@@ -217,6 +218,18 @@ def test_rights_are_checked_for_a_service_account(cluster: Cluster, namespace: s
     cluster.kubectl("create", "rolebinding", "reader", "--role=reader", account, "--namespace", namespace)
     eventually(lambda: visitor.create(reviews, asked[0])["status"]["allowed"])
     assert (before, visitor.create(reviews, asked[1])["status"]["allowed"]) == ([False, False], False)
+
+
+def test_the_audit_log_names_who_wrote(cluster: Cluster, namespace: str) -> None:
+    writes = AuditLog(cluster.audit_log)
+    writes.skip()
+    body = {"metadata": {"name": "noted"}}
+    cluster.api.create(f"/api/v1/namespaces/{namespace}/configmaps", body)
+    cluster.api.get(f"/api/v1/namespaces/{namespace}/configmaps/noted")
+    mine = [write for write in writes.new() if write.namespace == namespace and write.resource == "configmaps"]
+    assert [(write.user, write.verb, write.name, write.code) for write in mine] == [
+        ("kwok-admin", "create", "noted", 201)
+    ]
 
 
 def test_the_api_server_comes_back_with_everything_it_had(namespace: str, cluster: Cluster) -> None:

@@ -77,7 +77,21 @@ def documents(blueprint: Blueprint, binaries: Binaries, ports: Sequence[int], au
         "options": options,
         "componentsPatches": _patches(blueprint),
     }
-    return [configuration, *stages.load()]
+    # As quick as a data centre of kubelets, which play their pods side by side. All four must be given: once there
+    # is such a document kwokctl leaves out the defaults of the rest, and without the last one no pod of a node
+    # that returns is looked at again.
+    parallel = {
+        "podPlayStageParallelism": 16,
+        "nodePlayStageParallelism": 8,
+        "nodeLeaseParallelism": 8,
+        "podsOnNodeSyncParallelism": 4,
+    }
+    kwok_configuration = {
+        "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
+        "kind": "KwokConfiguration",
+        "options": parallel,
+    }
+    return [configuration, kwok_configuration, *stages.load()]
 
 
 def _patches(blueprint: Blueprint) -> list[Manifest]:

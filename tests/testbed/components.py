@@ -6,7 +6,6 @@ kwokctl starts them as daemons and keeps their command lines in its kwok.yaml an
 import contextlib
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ class Components:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._own: dict[str, subprocess.Popen[bytes]] = {}
+        self._own: set[int] = set()  # what was started here and not collected since
 
     def names(self) -> list[str]:
         """The components that this cluster has, running or not."""
@@ -42,26 +41,27 @@ class Components:
         if found is not None:
             os.kill(found, how)
             eventually(lambda: _has_ended(found), 30, f"{name} ends after {how.name}")
-        started = self._own.pop(name, None)
-        if started is not None:
-            started.wait(30)
+            self._collect(found)
 
     def start(self, name: str) -> None:
         """Start a component that was stopped, with the command line that it had."""
         described = next(component for component in self._described() if component["name"] == name)
-        with (self._folder / "logs" / f"{name}.log").open("ab") as log:
-            # It must outlive a Ctrl-C that reaches the foreground group: the owner ends it with the cluster.
-            started = subprocess.Popen(
-                [described["binary"], *described.get("args", [])],
-                cwd=described.get("workDir") or self._folder,
-                env=os.environ | {entry["name"]: entry["value"] for entry in described.get("envs", [])},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        (self._folder / "pids" / f"{name}.pid").write_text(str(started.pid))
-        self._own[name] = started
+        environment = os.environ | {entry["name"]: entry["value"] for entry in described.get("envs", [])}
+        log = str(self._folder / "logs" / f"{name}.log")
+        # A session of its own: it must outlive this process where the cluster does, and Ctrl-C in any case.
+        started = os.posix_spawn(
+            described["binary"],
+            [described["binary"], *described.get("args", [])],
+            environment,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+        )
+        (self._folder / "pids" / f"{name}.pid").write_text(str(started))
+        self._own.add(started)
 
     @contextlib.contextmanager
     def frozen(self, name: str) -> Iterator[None]:
@@ -77,9 +77,13 @@ class Components:
 
     def forget(self) -> None:
         """Collect the exit statuses of what was started here, once the cluster was ended."""
-        for started in self._own.values():
-            started.wait(30)
-        self._own.clear()
+        for started in list(self._own):
+            self._collect(started)
+
+    def _collect(self, process: int) -> None:
+        if process in self._own:
+            os.waitpid(process, 0)
+            self._own.discard(process)
 
     def _described(self) -> list[dict[str, Any]]:
         documents = yaml.safe_load_all((self._folder / "kwok.yaml").read_text())

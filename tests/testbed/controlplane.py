@@ -32,7 +32,10 @@ class ClusterError(Exception):
 
 
 class Cluster:
-    """A running control plane. Made by ``start`` or, for one that another process keeps, ``attach``."""
+    """A running control plane. Made by ``start`` or, for one that another process keeps, ``attach``.
+
+    At the end of a ``with`` block it is stopped, but a kept one is left running.
+    """
 
     def __init__(self, workdir: Path, kube: str) -> None:
         self.workdir = workdir
@@ -110,12 +113,19 @@ class Cluster:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        if self._guard is None:
+            self.leave()
+        else:
+            self.stop()
+
+    def leave(self) -> None:
+        """Close this process's connections; the cluster runs on if it is a kept one."""
+        if self._api is not None:
+            self._api.close()
 
     def stop(self) -> None:
         """End every process of this cluster and remove its folder; harmless when repeated."""
-        if self._api is not None:
-            self._api.close()
+        self.leave()
         if self._guard is not None and self._guard.stdin is not None:
             self._guard.stdin.close()
             self._guard.wait(60)

@@ -27,6 +27,8 @@ def add_gpu_nodes(
     per_rack: int = 8,
     first: int = 0,
     pods: int = 110,
+    cpu: str = "128",
+    memory: str = "2Ti",
 ) -> list[str]:
     """Create nodes ``<prefix>-<first>`` and on, and return their names; they are Ready a moment later.
 
@@ -37,8 +39,13 @@ def add_gpu_nodes(
         _manifest(
             f"{prefix}-{index}",
             address=f"172.20.{index // 250}.{index % 250 + 1}",
-            capacity={"cpu": "128", "memory": "2Ti", "ephemeral-storage": "8Ti", "pods": str(pods)}
-            | {"nvidia.com/gpu": str(gpus)},
+            capacity={
+                "cpu": cpu,
+                "memory": memory,
+                "ephemeral-storage": "8Ti",
+                "pods": str(pods),
+                "nvidia.com/gpu": str(gpus),
+            },
             labels={"nvidia.com/gpu.product": product} | _place(index, per_rack) | dict(labels or {}),
             taints=taints or [],
         )

@@ -13,7 +13,8 @@ conditions:
 
 {{- define "addresses" }}
 {{- if not .status.podIP }}
-{{- $address := PodIPWith .spec.nodeName (or .spec.hostNetwork false) .metadata.uid .metadata.name .metadata.namespace }}
+{{- $meta := .metadata }}
+{{- $address := PodIPWith .spec.nodeName (or .spec.hostNetwork false) $meta.uid $meta.name $meta.namespace }}
 hostIP: {{ NodeIPWith .spec.nodeName | Quote }}
 podIP: {{ $address | Quote }}
 podIPs: [{ip: {{ $address | Quote }}}]
@@ -45,7 +46,8 @@ The pod is Ready at now + delay, or at a random instant up to now + jitter-delay
 {{- $restarted := .restarted }}
 {{- $marks := or $pod.metadata.annotations dict }}
 {{- $unready := eq (or (index $marks "testbed.heterofleet.io/ready") "") "false" }}
-{{- $loops := and (index $marks "testbed.heterofleet.io/crash-loop") (not (index $marks "testbed.heterofleet.io/crash-loop-after")) }}
+{{- $lasts := index $marks "testbed.heterofleet.io/crash-loop-after" }}
+{{- $loops := and (index $marks "testbed.heterofleet.io/crash-loop") (not $lasts) }}
 {{- $delay := or (index $marks "pod-ready.stage.kwok.x-k8s.io/delay") "0s" }}
 {{- $latest := or (index $marks "pod-ready.stage.kwok.x-k8s.io/jitter-delay") $delay }}
 {{- $now := now }}
@@ -127,14 +129,16 @@ phase: Failed
 {{- $reason := .reason }}
 {{- $message := .message }}
 {{- $statuses := or $pod.status.containerStatuses list }}
-{{- template "conditions" (dict "initialized" true "ready" false "message" (printf "containers with unready status: [%s]" (index $pod.spec.containers 0).name)) }}
+{{- $unready := printf "containers with unready status: [%s]" (index $pod.spec.containers 0).name }}
+{{- template "conditions" (dict "initialized" true "ready" false "message" $unready) }}
 {{- template "addresses" $pod }}
 containerStatuses:
 {{- range $index, $container := $pod.spec.containers }}
 {{- $previous := dict }}
 {{- if lt $index (len $statuses) }}{{ $previous = index $statuses $index }}{{ end }}
 {{- $last := or $previous.lastState dict }}
-{{- if $previous.state }}{{ if $previous.state.terminated }}{{ $last = dict "terminated" $previous.state.terminated }}{{ end }}{{ end }}
+{{- $state := or $previous.state dict }}
+{{- if $state.terminated }}{{ $last = dict "terminated" $state.terminated }}{{ end }}
 - name: {{ $container.name | Quote }}
   image: {{ $container.image | Quote }}
   imageID: {{ $container.image | Quote }}
