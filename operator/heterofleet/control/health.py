@@ -49,10 +49,10 @@ async def serve(host: str, port: int, probes: Probes) -> AsyncIterator[int]:
             web.get("/metrics", probes.metrics),
         ]
     )
-    runner = web.AppRunner(application, access_log=None, handle_signals=False)
+    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, host or None, port, shutdown_timeout=1)
+        site = web.TCPSite(runner, host or None, port)
         await site.start()
         yield runner.addresses[0][1]
     finally:

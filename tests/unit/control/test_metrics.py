@@ -1,0 +1,81 @@
+"""What is counted, and under which names."""
+
+from collections import Counter
+
+from heterofleet.api.labels import FleetKey, Manifest
+from heterofleet.control.metrics import ConditionTally, Metrics
+
+
+def lines(metrics: Metrics) -> set[str]:
+    text = metrics.exposition().decode()
+    return {line for line in text.splitlines() if line.startswith("heterofleet_") and "_created" not in line}
+
+
+def test_reconciles_writes_and_errors_are_counted_by_enums() -> None:
+    metrics = Metrics()
+    metrics.reconciled("done", 0.02)
+    metrics.wrote("apply", "Service")
+    metrics.failed("Invalid")
+    metrics.dropped_event()
+    assert lines(metrics) >= {
+        'heterofleet_operator_reconciles_total{outcome="done"} 1.0',
+        'heterofleet_operator_reconcile_seconds_bucket{le="0.025"} 1.0',
+        'heterofleet_operator_writes_total{kind="Service",verb="apply"} 1.0',
+        'heterofleet_operator_errors_total{reason="Invalid"} 1.0',
+        "heterofleet_operator_events_dropped_total 1.0",
+    }
+
+
+def test_what_is_read_at_each_scrape() -> None:
+    metrics = Metrics()
+    leading = False
+    metrics.observe(queue_depth=lambda: 3, leading=lambda: leading, silence_seconds=lambda: 1.5)
+    metrics.count_objects(lambda: {"pods": 7})
+    assert lines(metrics) >= {
+        "heterofleet_operator_queue_depth 3.0",
+        "heterofleet_operator_leader 0.0",
+        "heterofleet_operator_silence_seconds 1.5",
+        'heterofleet_operator_cache_objects{kind="pods"} 7.0',
+    }
+    leading = True
+    assert "heterofleet_operator_leader 1.0" in lines(metrics)
+
+
+def test_a_condition_that_nobody_has_any_more_is_zero() -> None:
+    metrics = Metrics()
+    metrics.count_conditions(Counter(Ready=2, Degraded=1))
+    metrics.count_conditions(Counter(Ready=3))
+    assert lines(metrics) >= {
+        'heterofleet_operator_fleets{condition="Ready"} 3.0',
+        'heterofleet_operator_fleets{condition="Degraded"} 0.0',
+    }
+
+
+class Fleets:
+    def __init__(self) -> None:
+        self.held: dict[FleetKey, tuple[int, Manifest]] = {}
+        self.read: list[FleetKey] = []
+
+    def fleets(self) -> tuple[FleetKey, ...]:
+        return tuple(self.held)
+
+    def fleet_version(self, key: FleetKey) -> int:
+        return self.held[key][0]
+
+    def fleet(self, key: FleetKey) -> Manifest | None:
+        self.read.append(key)
+        return self.held[key][1]
+
+
+def test_only_fleets_that_changed_are_read_again() -> None:
+    fleets = Fleets()
+    a, b = FleetKey("ns", "a"), FleetKey("ns", "b")
+    ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Stalled", "status": "False"}]}}
+    fleets.held = {a: (1, ready), b: (1, {})}
+    tally = ConditionTally(fleets)
+    assert tally.count() == Counter(Ready=1)
+    fleets.held[b] = (2, ready)
+    assert tally.count() == Counter(Ready=2)
+    del fleets.held[a]
+    assert tally.count() == Counter(Ready=1)
+    assert fleets.read == [a, b, b]
