@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import yaml
 
-from heterofleet.api import crd, labels
+from heterofleet.api import crd, labels, reference
 
 _BY_HAND = "# Generated from operator/heterofleet/api by `make generate`; edits are lost.\n"
+_REFERENCE = Path("docs", "reference")
 _CHART_CRDS = Path("charts", "heterofleet", "files", "crds")
 
 
@@ -32,6 +33,9 @@ def files() -> Iterator[Generated]:
         name = f"{definition['spec']['group']}_{definition['spec']['names']['plural']}.yaml"
         yield Generated(Path("crds", name), _BY_HAND + as_yaml(definition))
         yield Generated(_CHART_CRDS / name, _BY_HAND + as_yaml(_kept_by_helm(definition)))
+        kind = definition["spec"]["names"]["kind"].lower()
+        yield Generated(_REFERENCE / f"{kind}.md", reference.of_definition(definition))
+    yield Generated(_REFERENCE / "conditions.md", reference.of_conditions())
 
 
 def _kept_by_helm(definition: labels.Manifest) -> labels.Manifest:
