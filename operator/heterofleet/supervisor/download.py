@@ -82,7 +82,10 @@ def finished(folder: Path) -> Model | None:
 
 def finish(folder: Path, revision: str) -> Model:
     """Marks a model complete, after its bytes are on the disk: a marker that outlives them would be believed."""
-    os.sync()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as written:
+                os.fsync(written.fileno())
     draft = folder / (MARKER + ".draft")
     draft.write_text(json.dumps({"revision": revision}))
     draft.replace(folder / MARKER)

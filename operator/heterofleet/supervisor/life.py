@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -180,7 +181,9 @@ class Life:
         place = self._place
         if not place.source:
             return
-        arguments = [sys.executable, SUPERVISOR, "download", place.source, place.revision, place.cache, place.pod]
+        # Pod names repeat in other namespaces, which may share a node's folder; an address does not.
+        owner = f"{place.pod}.{place.pod_ip}"
+        arguments = [sys.executable, SUPERVISOR, "download", place.source, place.revision, place.cache, owner]
         self._download = Process(arguments, os.environ, echo_stdout=False)
         say(f"bringing {place.source} at {place.revision}")
         while self._download.code() is None:
@@ -342,4 +345,8 @@ def main(command: Sequence[str]) -> int:
         path = os.environ.get("HETEROFLEET_TERMINATION_LOG") or settings.TERMINATION_LOG
         write_message(Path(path), over.cause, [])
         return over.code
-    return Life(place, command).run()
+    try:
+        return Life(place, command).run()
+    except Exception as error:
+        write_message(place.termination_log, f"the supervisor failed: {error!r}", traceback.format_exc().splitlines())
+        raise

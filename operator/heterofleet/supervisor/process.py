@@ -77,8 +77,12 @@ class Process:
                 tail.close()
                 return
             tail.feed(chunk)
-            while chunk and target is not None:
-                chunk = chunk[os.write(target, chunk) :]
+            try:
+                while chunk and target is not None:
+                    chunk = chunk[os.write(target, chunk) :]
+            except OSError:
+                # Nobody reads our output any more; a pipe that is not emptied would stop the engine.
+                target = None
 
     @property
     def pid(self) -> int:

@@ -16,7 +16,7 @@ TERMINATION_LOG = "/dev/termination-log"
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """One rank's place and limits; seconds and paths. docs/adr/0010 lists the variables."""
+    """One rank's place and limits; seconds and paths. docs/adr/0020 lists the variables."""
 
     pod: str
     pod_ip: str
