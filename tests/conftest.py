@@ -1,5 +1,6 @@
 """Fixtures that every suite shares: the test bed's clusters and a namespace of one's own on them."""
 
+import contextlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -54,10 +55,11 @@ def loopback_namespace(loopback_cluster: Cluster) -> Iterator[str]:
 
 
 def _kept(folder: Path) -> Cluster:
-    try:
+    with contextlib.suppress(ClusterError):
         return Cluster.attach(folder)
-    except ClusterError:
-        return Cluster.start(folder, nodes=NODES, audit=True, keep=True)
+    with contextlib.suppress(ClusterError):  # What a reboot left of it.
+        Cluster.discard(folder)
+    return Cluster.start(folder, nodes=NODES, audit=True, keep=True)
 
 
 def _namespace(cluster: Cluster) -> Iterator[str]:

@@ -22,7 +22,7 @@ def main() -> int:
         elif command == "up":
             _up(folder, arguments)
         elif command == "down":
-            Cluster.attach(folder).stop()
+            Cluster.discard(folder)
         elif command == "kubeconfig":
             print(Cluster.attach(folder).kubeconfig)
         else:

@@ -81,13 +81,9 @@ class Cluster:
             scheduler=scheduler or {},
         )
         programs = binaries.ensure(kube)
-        folder = Path(tempfile.mkdtemp(prefix="heterofleet-testbed-")) if workdir is None else workdir.resolve()
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise ClusterError(f"{folder} is not empty: stop the cluster there, or choose another folder")
-        cluster = cls(folder, programs.kube)
+        cluster = cls(_empty_folder(workdir), programs.kube)
         if not keep:
-            cluster._guard = _guard(folder)
+            cluster._guard = _guard(cluster.workdir)
         try:
             cluster._create(plan, programs)
             cluster.add_nodes(nodes)
@@ -99,15 +95,24 @@ class Cluster:
     @classmethod
     def attach(cls, workdir: Path) -> "Cluster":
         """The cluster that ``start(..., keep=True)`` left in a folder; ClusterError where none runs."""
+        cluster = cls._left_in(workdir)
+        if cluster.components.process("kube-apiserver") is None:
+            raise ClusterError(f"the cluster in {workdir} does not run")
+        return cluster
+
+    @classmethod
+    def discard(cls, workdir: Path) -> None:
+        """End and remove the cluster that was kept in a folder, whatever still runs of it."""
+        cls._left_in(workdir).stop()
+
+    @classmethod
+    def _left_in(cls, workdir: Path) -> "Cluster":
         folder = workdir.resolve()
         try:
             state = json.loads((folder / "testbed.json").read_text())
         except FileNotFoundError as exc:
             raise ClusterError(f"no cluster was started in {folder}") from exc
-        cluster = cls(folder, state["kube"])
-        if cluster.components.process("kube-apiserver") is None:
-            raise ClusterError(f"the cluster in {folder} does not run")
-        return cluster
+        return cls(folder, state["kube"])
 
     def __enter__(self) -> "Cluster":
         return self
@@ -238,6 +243,14 @@ class Cluster:
 
 def _tail(path: Path) -> str:
     return "\n".join(path.read_text(errors="replace").splitlines()[-8:])
+
+
+def _empty_folder(workdir: Path | None) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="heterofleet-testbed-")) if workdir is None else workdir.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise ClusterError(f"{folder} is not empty: stop the cluster there, or choose another folder")
+    return folder
 
 
 def _guard(workdir: Path) -> subprocess.Popen[bytes]:
