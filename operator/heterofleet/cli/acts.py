@@ -22,16 +22,19 @@ from heterofleet.cluster import errors
 
 def run(options: argparse.Namespace) -> int:
     async def session(api: Api, target: Target) -> int:
-        view = FleetView.of(await access.fleet(api, target.namespace, options.fleet))
-        now = datetime.now(UTC)
-        acts: Final = {"roll": _roll, "retry": _retry, "release": _release}
-        said = await acts[options.command](api, view, options, now)
-        for line in (*said, *_obstacles(view), freshness.sentence(await freshness.operator(api), now)):
-            if line:
-                print(line)
+        for line in await perform(api, target.namespace, options, datetime.now(UTC)):
+            print(line)
         return 0
 
     return access.run(options, session)
+
+
+async def perform(api: Api, namespace: str, options: argparse.Namespace, now: datetime) -> list[str]:
+    """Do what `options.command` says to `options.fleet`, and say what comes of it and what stands in its way."""
+    view = FleetView.of(await access.fleet(api, namespace, options.fleet))
+    said = await _ACTS[options.command](api, view, options, now)
+    warning = freshness.sentence(await freshness.operator(api), now)
+    return [*said, *_obstacles(view), *([warning] if warning else [])]
 
 
 async def _roll(api: Api, view: FleetView, _: argparse.Namespace, now: datetime) -> list[str]:
@@ -99,3 +102,6 @@ def _obstacles(view: FleetView) -> Iterator[str]:
     accepted = view.status.condition(ConditionType.ACCEPTED)
     if accepted is not None and not accepted.status:
         yield f"Its spec is not accepted, and this waits until it is: {accepted.message}"
+
+
+_ACTS: Final = {"roll": _roll, "retry": _retry, "release": _release}

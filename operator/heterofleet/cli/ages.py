@@ -1,4 +1,4 @@
-"""Durations as kubectl writes them: precise while young, short when old."""
+"""Durations much as kubectl writes them: precise while young, short when old."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,7 +15,7 @@ def elapsed(length: timedelta) -> str:
         return f"{seconds}s"
     if seconds < 10 * _MINUTE:
         return _two(seconds, _MINUTE, "m", 1, "s")
-    if seconds < 2 * _HOUR:
+    if seconds < _HOUR:
         return f"{seconds // _MINUTE}m"
     if seconds < 8 * _HOUR:
         return _two(seconds, _HOUR, "h", _MINUTE, "m")

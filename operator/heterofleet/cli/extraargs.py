@@ -27,6 +27,8 @@ _TYPED_FIELDS: Final[Mapping[str, str]] = {
     "--nnodes": "parallelism.gpusPerPod",
     "-n": "parallelism.gpusPerPod",
     "--gpu-memory-utilization": "engine.gpuMemoryUtilization",
+    "--device-memory-utilization": "engine.gpuMemoryUtilization",
+    "--hf-token": "model.tokenSecret",
     "--max-model-len": "engine.maxModelLen",
     "--max-num-seqs": "engine.maxNumSeqs",
     "--max-num-batched-tokens": "engine.maxNumBatchedTokens",
@@ -45,8 +47,8 @@ def reserved(body: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
         path: Path = ("spec", name, "engine", "extraArgs")
         arguments = _at(body, path)
         for index, argument in enumerate(arguments if isinstance(arguments, list) else ()):
-            flag = engine.flag(str(argument))
-            if flag in engine.RESERVED_ARGUMENTS:
+            flag = engine.reserved(str(argument))
+            if flag is not None:
                 field = _TYPED_FIELDS.get(flag)
                 mend = f"write spec.{name}.{field} instead" if field else "leave it out, the operator sets it"
                 yield (*path, index), f"{flag} may not stand in extraArgs: {mend}"

@@ -97,7 +97,7 @@ def test_what_cannot_be_read_is_one_sentence(
     ("argv", "sentence"),
     [
         (["vaildate", "x"], "heterofleet: 'vaildate' is not known; did you mean validate?"),
-        (["status", "-o", "xml"], "heterofleet status: 'xml' is not known; choose from table, json, yaml"),
+        (["status", "-o", "xml"], "heterofleet status: 'xml' is not known; choose from table, json, yaml, name"),
         (["validate"], "heterofleet validate: the following arguments are required: FILE"),
     ],
 )
