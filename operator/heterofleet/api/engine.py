@@ -1,7 +1,8 @@
 """The vLLM process of a tier: what is typed, and which of vLLM's own arguments may stand beside it."""
 
+import re
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 from pydantic import Field, StringConstraints
 
@@ -14,6 +15,10 @@ class Dtype(StrEnum):
     FLOAT16 = "float16"
     BFLOAT16 = "bfloat16"
     FLOAT32 = "float32"
+
+
+def _in_cel(names: tuple[str, ...]) -> str:
+    return "[" + ", ".join(f"'{name}'" for name in names) + "]"
 
 
 OWN_VARIABLES = ("POD_INDEX", "VLLM_HOST_IP", "VLLM_API_KEY")
@@ -40,9 +45,7 @@ class EnvVar(Model):
             holds=lambda e: e.value is None or e.value_from is None,
         ),
         Rule(
-            cel=f"!self.name.startsWith('{OWN_VARIABLES_PREFIX}') && !(self.name in ["
-            + ", ".join(f"'{name}'" for name in OWN_VARIABLES)
-            + "])",
+            cel=f"!self.name.startsWith('{OWN_VARIABLES_PREFIX}') && !(self.name in {_in_cel(OWN_VARIABLES)})",
             message=f"{', '.join(OWN_VARIABLES)} and {OWN_VARIABLES_PREFIX}* are set by the operator: remove them",
             holds=lambda e: e.name not in OWN_VARIABLES and not e.name.startswith(OWN_VARIABLES_PREFIX),
         ),
@@ -51,21 +54,37 @@ class EnvVar(Model):
 
 RESERVED_ARGUMENTS = (
     "--model", "--revision", "--served-model-name", "--host", "--port", "--tensor-parallel-size", "-tp",
-    "--pipeline-parallel-size", "-pp", "--data-parallel-size", "-dp", "--data-parallel-size-local", "-dpl",
-    "--data-parallel-rank", "-dpn", "--data-parallel-start-rank", "-dpr", "--data-parallel-address", "-dpa",
-    "--enable-expert-parallel", "--no-enable-expert-parallel", "-ep", "--nnodes", "-n", "--node-rank", "-r",
-    "--master-addr", "--master-port", "--headless", "--gpu-memory-utilization", "--max-model-len", "--max-num-seqs",
-    "--max-num-batched-tokens", "--dtype", "--enable-prefix-caching", "--no-enable-prefix-caching",
-    "--shutdown-timeout", "--api-key", "--config", "--download-dir", "--hf-token", "--root-path", "--uds",
-    "--ssl-keyfile", "--ssl-certfile",
+    "--pipeline-parallel-size", "-pp", "--prefill-context-parallel-size", "-pcp", "--data-parallel-size", "-dp",
+    "--data-parallel-size-local", "-dpl", "--data-parallel-rank", "-dpn", "--data-parallel-start-rank", "-dpr",
+    "--data-parallel-address", "-dpa", "--data-parallel-backend", "-dpb", "--data-parallel-hybrid-lb", "-dph",
+    "--data-parallel-external-lb", "-dpe", "--data-parallel-multi-port-external-lb", "-dpm", "--enable-expert-parallel",
+    "-ep", "--no-enable-expert-parallel", "--distributed-executor-backend", "--nnodes", "-n", "--node-rank", "-r",
+    "--master-addr", "--master-port", "--headless", "--gpu-memory-utilization", "--device-memory-utilization",
+    "--max-model-len", "--max-num-seqs", "--max-num-batched-tokens", "--dtype", "--enable-prefix-caching",
+    "--no-enable-prefix-caching", "--shutdown-timeout", "--api-key", "--config", "--download-dir", "--hf-token",
+    "--root-path", "--uds", "--ssl-keyfile", "--ssl-certfile",
 )  # fmt: skip
-"""Flags of vLLM that a typed field or the operator sets; they may not stand in extraArgs."""
+"""Flags of vLLM 0.32 that a typed field or the operator sets; they may not stand in extraArgs."""
 
-_RESERVED_IN_CEL = "[" + ", ".join(f"'{flag}'" for flag in RESERVED_ARGUMENTS) + "]"
+_LONG: Final = tuple(name for name in RESERVED_ARGUMENTS if name.startswith("--"))
+_SHORT: Final = tuple(name for name in RESERVED_ARGUMENTS if not name.startswith("--"))
 
 
-def flag(argument: str) -> str:
-    """The flag of an argument such as `--max_model_len=4096`, as vLLM spells it: `--max-model-len`."""
+def reserved(argument: str) -> str | None:
+    """The reserved flag for which vLLM would take an argument, if it is one.
+
+    vLLM's parser takes underscores for dashes, any abbreviation of a long flag (`--tensor-parallel=4`), and a number
+    joined to a flag of one letter (`-n2`).
+    """
+    name = _flag(argument)
+    if name in RESERVED_ARGUMENTS:
+        return name
+    if name.startswith("--"):
+        return next((known for known in _LONG if known.startswith(name)), None)
+    return name[:2] if re.match("-[nr][0-9]", name) else None
+
+
+def _flag(argument: str) -> str:
     return argument.split("=", maxsplit=1)[0].replace("_", "-")
 
 
@@ -107,16 +126,17 @@ class Engine(Model):
 
     RULES: ClassVar = (
         Rule(
-            cel="!has(self.extraArgs) || self.extraArgs.all(a,"
-            f" !(a.split('=')[0].replace('_', '-') in {_RESERVED_IN_CEL}))",
+            cel="!has(self.extraArgs) || self.extraArgs.map(a, a.split('=')[0].replace('_', '-')).all(flag,"
+            f" !(flag in {_in_cel(_SHORT)}) && !flag.matches('^-[nr][0-9]')"
+            f" && !(flag.startsWith('--') && {_in_cel(_LONG)}.exists(known, known.startsWith(flag))))",
             message="extraArgs may not hold an argument that a typed field or the operator sets"
             " (parallelism, model, names, ports, lengths, dtype, caching): write the typed field instead",
-            holds=lambda e: all(flag(a) not in RESERVED_ARGUMENTS for a in e.extra_args),
+            holds=lambda e: all(reserved(a) is None for a in e.extra_args),
         ),
         Rule(
             cel="!has(self.extraArgs) || self.extraArgs.all(a, !a.startsWith('-') || !a.split('=')[0].contains(' '))",
             message="an item of extraArgs is one argument: write a flag and its value as two items, or with '='",
-            holds=lambda e: all(not a.startswith("-") or " " not in flag(a) for a in e.extra_args),
+            holds=lambda e: all(not a.startswith("-") or " " not in _flag(a) for a in e.extra_args),
         ),
         Rule(
             cel="!has(self.maxNumSeqs) || !has(self.maxNumBatchedTokens)"

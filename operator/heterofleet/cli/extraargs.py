@@ -51,7 +51,13 @@ def reserved(body: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
             if flag is not None:
                 field = _TYPED_FIELDS.get(flag)
                 mend = f"write spec.{name}.{field} instead" if field else "leave it out, the operator sets it"
-                yield (*path, index), f"{flag} may not stand in extraArgs: {mend}"
+                yield (*path, index), f"{_named(str(argument), flag)} may not stand in extraArgs: {mend}"
+
+
+def _named(argument: str, flag: str) -> str:
+    """vLLM takes abbreviations, whose writers may not know what they stand for."""
+    written = argument.split("=", maxsplit=1)[0]
+    return flag if written.replace("_", "-") == flag else f"{written}, short for {flag},"
 
 
 def _at(body: Any, path: Path) -> Any:

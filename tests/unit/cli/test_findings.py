@@ -77,9 +77,15 @@ def test_a_sound_fleet_has_no_findings() -> None:
             '"bf16" is not one of auto, half, float16, bfloat16 or float32; did you mean bfloat16?',
         ),
         (
-            "engine: {extraArgs: [--a, --max_model_len=5]}",
-            (7, 27, "spec.large.engine.extraArgs[1]"),
+            "engine: {extraArgs: [--seed=1, --max_model_len=5]}",
+            (7, 32, "spec.large.engine.extraArgs[1]"),
             "--max-model-len may not stand in extraArgs: write spec.large.engine.maxModelLen instead",
+        ),
+        (
+            "engine: {extraArgs: [--tensor-par=4]}",
+            (7, 22, "spec.large.engine.extraArgs[0]"),
+            "--tensor-par, short for --tensor-parallel-size, may not stand in extraArgs: "
+            "write spec.large.parallelism.tensor instead",
         ),
         (
             "engine: {extraArgs: [--port=1]}",
