@@ -1,0 +1,50 @@
+"""The images hold what was locked and tested, and run as a user that Kubernetes can check."""
+
+import re
+import tomllib
+from pathlib import Path
+
+from heterofleet.control import settings
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGES = ROOT / "images"
+PIN = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
+
+
+def pins(path: Path) -> dict[str, str]:
+    return dict(PIN.findall(path.read_text("utf-8")))
+
+
+def test_the_operators_image_holds_the_versions_that_were_tested() -> None:
+    tested = pins(ROOT / "requirements.lock")
+    shipped = {file.name: pins(file) for file in sorted((IMAGES / "operator").glob("*.lock"))}
+    assert set(shipped) == {"build.lock", "requirements.lock"}
+    for name, versions in shipped.items():
+        assert versions == {package: tested[package] for package in versions}, name
+
+
+def test_the_operators_image_holds_all_that_the_operator_needs() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    needed = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["operator"]]
+    names = {re.split(r"[^A-Za-z0-9-]", requirement, maxsplit=1)[0].lower() for requirement in needed}
+    assert names - set(pins(IMAGES / "operator" / "requirements.lock")) == set()
+    builders = {requirement.partition("==")[0] for requirement in project["build-system"]["requires"]}
+    assert builders - set(pins(IMAGES / "operator" / "build.lock")) == set()
+
+
+def test_every_locked_package_has_a_hash() -> None:
+    for file in IMAGES.glob("*/*.lock"):
+        text = file.read_text("utf-8")
+        assert text.count("--hash=sha256:") >= len(pins(file)) > 0, file
+
+
+def test_images_run_as_a_numeric_user_that_is_not_root() -> None:
+    users = {
+        file.parent.name: re.findall(r"^USER (.*)$", file.read_text("utf-8"), re.MULTILINE)
+        for file in IMAGES.glob("*/Dockerfile")
+    }
+    assert users == {"operator": ["65532:65532"], "engine": ["2000:0"]}
+
+
+def test_the_engines_image_is_the_default_engine_for_another_user() -> None:
+    assert f"ARG BASE={settings.ENGINE_IMAGE}\n" in (IMAGES / "engine" / "Dockerfile").read_text("utf-8")
