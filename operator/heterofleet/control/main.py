@@ -32,6 +32,9 @@ _log = logging.getLogger(__name__)
 GRACE_SECONDS: Final = 20.0
 """For running reconciles at a stop; the chart's terminationGracePeriodSeconds is longer."""
 FLUSH_SECONDS: Final = 2.0
+COLLECTOR: Final = (200_000, 10, 100)
+"""Thresholds of Python's collector: its own (700 objects) would walk through everything that is being listed again
+and again, which tripled the time to fill the caches of a thousand fleets (8.5 s to 2.6 s)."""
 
 
 class Reconciler(Protocol):
@@ -124,7 +127,7 @@ class Operator:
         """Reconciles from when the caches are full and the Lease is ours."""
         await self._synced.wait()
         _log.info("The caches are filled: %s", dict(self._cache.sizes()))
-        # What was listed stays for long: the collector need not walk through it again and again.
+        # What was listed stays for long, so that the collector need never look at it again.
         gc.collect()
         gc.freeze()
         await self._election.leading.wait()
@@ -195,6 +198,7 @@ def run(factory: Factory) -> int:
         sys.stderr.write(f"The operator's settings are wrong:\n{exc}\n")
         return 2
     logs.configure(settings.log_format, settings.log_level)
+    gc.set_threshold(*COLLECTOR)
     ended = False
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
