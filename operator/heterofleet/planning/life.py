@@ -83,6 +83,7 @@ class Life:
 
 def look(memory: InstanceStatus | None, group: Group, limits: Lifecycle, now: datetime) -> Life:
     """What has happened to a group since it was last looked at, and what is to be done."""
+    now = now.replace(microsecond=0)  # What is remembered is compared with what was stored, in whole seconds.
     known = memory or InstanceStatus(index=group.index, revision=group.revision, ranks=group.size, since=now)
     known = _count_failure(known, group)
     if known.restarts > limits.max_group_restarts:
