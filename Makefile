@@ -35,7 +35,7 @@ drift: testbed ## fail when a generated file is not what `make generate` would w
 	@$(BIN)/python -m heterofleet.generate --check
 	@$(BIN)/python charts/generate.py --check
 
-lint: testbed ## format, lint, types, imports, YAML, chart, Dockerfiles
+lint: testbed build ## format, lint, types, imports, YAML, chart, Dockerfiles
 	@$(BIN)/ruff format --check --quiet operator tests charts
 	@$(BIN)/ruff check --quiet operator tests charts
 	@$(BIN)/mypy --no-error-summary operator/heterofleet tests/testbed
@@ -44,7 +44,7 @@ lint: testbed ## format, lint, types, imports, YAML, chart, Dockerfiles
 	@$(BIN)/hadolint images/*/Dockerfile
 	@$$($(BIN)/python -m testbed build | sed -n 's/^helm *//p') lint --quiet charts/heterofleet
 
-check: build lint drift ## everything that needs no cluster and runs nothing (< 3 min)
+check: lint drift ## everything that needs no cluster and runs nothing (< 3 min)
 
 build:
 	@mkdir -p build
@@ -62,3 +62,6 @@ reconcile: testbed ## the operator's rules against a real API server
 	@$(BIN)/python -m pytest -q tests/reconcile
 
 test: check unit supervisor cluster reconcile ## everything (< 20 min with warm caches)
+
+demo: testbed ## the product, step by step, on a real control plane (KEEP=1 leaves it running)
+	@$(BIN)/python -m testbed.demo

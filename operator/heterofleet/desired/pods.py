@@ -15,7 +15,7 @@ from heterofleet.api.placement import Placement
 from heterofleet.api.storage import ModelCache
 from heterofleet.api.tier import TierSpec
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
-from heterofleet.desired import children, engine, gang, names, overlay, revision
+from heterofleet.desired import children, engine, gang, names, overlay, packing, revision
 from heterofleet.desired.children import stated
 from heterofleet.desired.platform import Platform
 from heterofleet.desired.revision import Role
@@ -39,7 +39,7 @@ def engine_template(fleet: HeterogeneousDeployment, tier: Tier, platform: Platfo
     seconds = _startup_seconds(spec, platform.catalogue)
     body = {
         "metadata": {"labels": _labels(fleet, tier, revision.revision(hash_))},
-        "spec": _pod_spec(spec, _container(fleet, tier, platform.engine_image, seconds), supervisor),
+        "spec": _pod_spec(fleet, tier, _container(fleet, tier, platform.engine_image, seconds), supervisor),
     }
     body = overlay.apply(body, spec.pod_template, CONTAINER)
     together = gang.gang(spec, platform) if tier is Tier.LARGE else gang.Gang(None, None)
@@ -73,8 +73,10 @@ def _labels(fleet: HeterogeneousDeployment, tier: Tier, revision_: str) -> dict[
     }
 
 
-def _pod_spec(spec: TierSpec, container: Manifest, supervisor: str) -> Manifest:
+def _pod_spec(fleet: HeterogeneousDeployment, tier: Tier, container: Manifest, supervisor: str) -> Manifest:
+    spec = fleet.spec.tier(tier)
     placement = spec.placement
+    selector = names.engine_selector(fleet.metadata.name, tier)
     return stated(
         automountServiceAccountToken=False,
         # Every Service of the namespace would become variables, and one called vllm would set VLLM_PORT.
@@ -88,7 +90,8 @@ def _pod_spec(spec: TierSpec, container: Manifest, supervisor: str) -> Manifest:
         imagePullSecrets=[{"name": name} for name in dict.fromkeys(ref.name for ref in spec.image_pull_secrets)],
         nodeSelector=_node_selector(placement),
         tolerations=[children.dumped(t) for t in placement.tolerations],
-        affinity=placement.affinity,
+        affinity=packing.affinity(placement, tier),
+        topologySpreadConstraints=packing.spread(selector, tier),
         containers=[container],
         volumes=list(_volumes(spec, supervisor)),
     )
