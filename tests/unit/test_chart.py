@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.control import settings
+from heterofleet.desired import access
 from testbed import binaries, helm3
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -183,15 +185,35 @@ def test_listed_namespaces_are_watched_by_a_role_in_each(helm: Helm) -> None:
     (nodes,) = of_kind(objects, "ClusterRole").values()
     own = roles.pop(("ops", "heterofleet-operator-election"))
     assert [rule["resources"] for rule in own] == [["leases"], ["leases"]]
-    assert [rule["resources"] for rule in nodes["rules"]] == [["nodes"]]
+    foreign = {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}
+    assert nodes["rules"] == [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"]}, foreign]
     assert set(roles) == {("a", "heterofleet-operator-ops"), ("b", "heterofleet-operator-ops")}
-    assert all([*rules, *nodes["rules"]] == everywhere for rules in roles.values())
+    assert all([*rules, nodes["rules"][0]] == everywhere for rules in roles.values())
 
 
 def test_without_rights_on_nodes_nothing_reaches_beyond_the_listed_namespaces(helm: Helm) -> None:
     objects = helm.template("rbac.aggregateRoles=false", "rbac.nodes=false", "watchNamespaces={a}")
     kinds = {manifest["kind"] for manifest in objects}
     assert not kinds & {"ClusterRole", "ClusterRoleBinding"}
+
+
+def test_the_operator_holds_what_it_grants_to_routers(helm: Helm) -> None:
+    """Otherwise the API server refuses the routers' Role, since the operator may not escalate."""
+    minimal = yaml.safe_load((ROOT / "manifests" / "samples" / "minimal.yaml").read_text("utf-8"))
+    granted = rights(access.router_access(HeterogeneousDeployment.parse(minimal))[1]["rules"])
+    held = rights(of_kind(helm.template(), "ClusterRole")["heterofleet-operator"]["rules"])
+    assert granted
+    assert granted <= held
+
+
+def rights(rules: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
+    return {
+        (group, resource, verb)
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
 
 
 def test_no_right_is_a_way_to_more_rights_or_to_secrets(helm: Helm) -> None:

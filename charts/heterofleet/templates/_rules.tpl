@@ -1,27 +1,36 @@
 {{/*
-What the operator may do, and why it must. Nothing on Secrets, no escalate, no bind: what a router's Role grants
-(pods, its ConfigMap) the operator holds itself, as the API server demands of who writes a Role.
+What the operator may do, and why it must; a test runs it with these rights and sees each one used. Nothing on
+Secrets, no escalate, no bind: what a router's Role grants the operator holds itself, as the API server demands of
+who writes a Role.
 */}}
 {{- define "heterofleet.fleetRules" -}}
 # Fleets belong to their users: the operator reads them and reports.
 - apiGroups: [heterofleet.io]
   resources: [heterogeneousdeployments]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [heterofleet.io]
   resources: [heterogeneousdeployments/status, heterogeneoustiers/status]
   verbs: [patch]
-# The children of a fleet. Each kind is watched, applied (create and patch) and pruned (delete).
+# Children block their fleet's foreground deletion, which some clusters allow only to who may update its finalizers.
+- apiGroups: [heterofleet.io]
+  resources: [heterogeneousdeployments/finalizers]
+  verbs: [update]
+# A fleet's children: watched, read before a name is taken, applied (create and patch).
 - apiGroups: [heterofleet.io]
   resources: [heterogeneoustiers]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [roles, rolebindings]
+  verbs: [get, list, watch, create, patch]
+# Those that come and go with instances, revisions and what the spec asks for: deleted too.
 - apiGroups: [apps]
   resources: [statefulsets, deployments, controllerrevisions]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
-  resources: [services, configmaps, serviceaccounts]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [rbac.authorization.k8s.io]
-  resources: [roles, rolebindings]
+  resources: [services, configmaps]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
@@ -36,7 +45,7 @@ What the operator may do, and why it must. Nothing on Secrets, no escalate, no b
 - apiGroups: [scheduling.k8s.io]
   resources: [podgroups]
   verbs: [get, list, watch, create, patch, delete]
-# Ranks are labelled for a drain and deleted with their group.
+# Ranks are labelled for a drain and deleted with their group. Routers may read pods too, hence get.
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, patch, delete]
@@ -53,5 +62,12 @@ What the operator may do, and why it must. Nothing on Secrets, no escalate, no b
 # GPUs that are free, nodes that are lost, cordoned or tainted.
 - apiGroups: [""]
   resources: [nodes]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
+{{- end -}}
+
+{{- define "heterofleet.foreignPodRules" -}}
+# GPUs that pods of other namespaces hold. A ClusterRole that watches all namespaces says so already.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
 {{- end -}}
