@@ -35,7 +35,7 @@ _OTHER_NAMES: Final[Mapping[str, str]] = {
 
 def advice(path: Path) -> str:
     """Say what to write instead of the unknown field at `path`."""
-    name, parent = str(path[-1]), _model(path[:-1])
+    name, parent = str(path[-1]), model(path[:-1])
     if parent is None:
         return "unknown field"
     if name in _OTHER_NAMES and _has(parent, _OTHER_NAMES[name]):
@@ -88,17 +88,28 @@ def _places(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tup
 
 def field(path: Path) -> FieldInfo | None:
     """The declaration of the field at `path`."""
-    parent = _model(path[:-1])
+    parent = model(path[:-1])
     return _aliases(parent).get(str(path[-1])) if parent is not None and path else None
 
 
-def _model(path: Path) -> type[BaseModel] | None:
-    model: type[BaseModel] | None = HeterogeneousDeployment
+def model(path: Path) -> type[BaseModel] | None:
+    """The model of the mapping at `path`; None where there is no such field, or where it takes any keys."""
+    reached: type[BaseModel] | None = HeterogeneousDeployment
     for step in path:
-        if model is not None and not isinstance(step, int):
-            found = _aliases(model).get(step)
-            model = _inner_model(found.annotation) if found else None
-    return model
+        if reached is not None and not isinstance(step, int):
+            found = _aliases(reached).get(step)
+            reached = _inner_model(found.annotation) if found else None
+    return reached
+
+
+def is_overlay(path: Path) -> bool:
+    """Whether what stands at `path` is a piece of another object, whose fields are not ours to know."""
+    found = field(path)
+    return found is not None and _holds_anything(found.annotation)
+
+
+def _holds_anything(annotation: Any) -> bool:
+    return annotation is Any or any(_holds_anything(argument) for argument in typing.get_args(annotation))
 
 
 def _inner_model(annotation: Any) -> type[BaseModel] | None:

@@ -33,25 +33,38 @@ class Reading(NamedTuple):
 
 def read(body: Mapping[str, Any]) -> Reading:
     """Parse one fleet as the API server would."""
-    written = {key: value for key, value in _without_nulls(body).items() if key != "status"}
+    written: dict[str, Any] = _without_nulls({key: value for key, value in body.items() if key != "status"}, ())
     reserved = tuple(Violation(*found) for found in extraargs.reserved(written))
     try:
-        fleet = HeterogeneousDeployment.model_validate_json(
-            json.dumps(written), strict=True, by_alias=True, by_name=False
-        )
+        fleet = HeterogeneousDeployment.parse(written)
     except ValidationError as error:
-        told = (_violation(detail) for detail in error.errors(include_url=False))
+        told = [violation for detail in error.errors(include_url=False) for violation in _violations(detail)]
         rest = (violation for violation in told if not reserved or violation.message != extraargs.RULE.message)
         return Reading(None, (*rest, *reserved))
     return Reading(fleet, ())
 
 
-def _without_nulls(value: Any) -> Any:
+def _without_nulls(value: Any, path: Path) -> Any:
+    """Leave out nulls as the server does: of known fields and of typed mappings, never inside an overlay."""
+    if fields.is_overlay(path):
+        return value
     if isinstance(value, Mapping):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+        unknown = {key for key in value if fields.model(path) is not None and fields.field((*path, key)) is None}
+        return {
+            key: _without_nulls(item, (*path, key)) for key, item in value.items() if item is not None or key in unknown
+        }
     if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
+        return [_without_nulls(item, (*path, index)) for index, item in enumerate(value)]
     return value
+
+
+def _violations(detail: ErrorDetails) -> list[Violation]:
+    """One for each broken rule: a model tells all of them at once, in one sentence."""
+    violation = _violation(detail)
+    model = fields.model(violation.path) if detail["type"] == "value_error" else None
+    broken = [rule for rule in getattr(model, "RULES", ()) if rule.message in violation.message]
+    at = [(*violation.path, *rule.field.split(".")) if rule.field else violation.path for rule in broken]
+    return [Violation(path, rule.message) for path, rule in zip(at, broken, strict=True)] or [violation]
 
 
 def _violation(detail: ErrorDetails) -> Violation:

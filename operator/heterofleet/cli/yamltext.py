@@ -159,7 +159,8 @@ class _Built:
             raise UnreadableError(f"{node.tag} is a YAML type that Kubernetes does not take: write text", _span(node))
         if isinstance(value, float) and not math.isfinite(value):
             raise UnreadableError(f"{node.value} is not a number that Kubernetes takes", _span(node))
-        return value
+        # To a cluster 4.0 is a whole number like any other.
+        return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _refuse_repeated(node: yaml.MappingNode) -> None:

@@ -135,6 +135,23 @@ def test_a_null_is_an_absent_field_as_for_the_server() -> None:
     assert errors(large(MODEL + "engine: {image: null, maxModelLen: ~}")) == []
 
 
+def test_a_null_does_not_make_an_unknown_field_known() -> None:
+    assert [path for _, _, path, _ in errors(large(MODEL + "unheard: null"))] == ["spec.large.unheard"]
+
+
+def test_a_null_inside_an_overlay_is_kept_since_it_deletes() -> None:
+    (fleet,) = examine(large(MODEL + "podTemplate: {spec: {priority: null}}")).fleets
+    assert fleet.spec.large.pod_template == {"spec": {"priority": None}}
+
+
+def test_each_broken_rule_of_a_value_is_told_by_itself() -> None:
+    text = large(MODEL + "parallelism: {tensor: 48, data: 48, gpusPerPod: 5}")
+    assert [message for _, _, _, message in errors(text)] == [
+        "tensor x pipeline x data must be a multiple of gpusPerPod: choose a gpusPerPod that divides it",
+        "an instance has at most 1024 GPUs: lower tensor, pipeline or data",
+    ]
+
+
 @pytest.mark.parametrize("name", ["9lives", "Chat", "a" * 41, "a-", "a.b", '""'])
 def test_a_name_that_children_cannot_carry_is_refused_in_words(name: str) -> None:
     (found,) = errors(SOUND.replace("name: chat", f"name: {name}"))

@@ -44,8 +44,8 @@ def test_the_items_of_a_list_keep_their_places() -> None:
 
 
 def test_values_are_those_that_kubectl_would_send() -> None:
-    (document,) = yamltext.documents("at: 2026-01-02\nyes: on\n1: 010\nf: 1e3\nn: ~\nq: '8'\n")
-    assert document.body == {"at": "2026-01-02", "true": True, "1": 8, "f": "1e3", "n": None, "q": "8"}
+    (document,) = yamltext.documents("at: 2026-01-02\nyes: on\n1: 010\nf: 1e3\ng: 4.0\nn: ~\nq: '8'\n")
+    assert document.body == {"at": "2026-01-02", "true": True, "1": 8, "f": "1e3", "g": 4, "n": None, "q": "8"}
 
 
 def test_anchors_and_merges_are_written_out() -> None:
