@@ -5,6 +5,7 @@ a dry run of an update needs the object that it changes.
 """
 
 import random
+import secrets
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,7 @@ from cases.judging import KINDS, complaints
 from cases.reading import SMALLEST, Body, Case, cases, value_at, with_values
 from heterofleet import generate
 from heterofleet.api import crd, labels
+from testbed import namespaces
 from testbed.api import ApiError
 from testbed.controlplane import Cluster
 
@@ -28,20 +30,22 @@ def admission(cluster: Cluster) -> Iterator["Admission"]:
         cluster.kubectl("apply", "-f", "-", input=generate.as_yaml(definition))
         name = definition["metadata"]["name"]
         cluster.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
-    cluster.kubectl("create", "namespace", "admission")
-    yield Admission(cluster)
-    cluster.kubectl("delete", "namespace", "admission", "--wait=false")
+    namespace = f"admission-{secrets.token_hex(4)}"
+    namespaces.create_namespace(cluster.api, namespace)
+    yield Admission(cluster, namespace)
+    namespaces.delete_namespace(cluster.api, namespace)
 
 
 class Admission:
     """Asks the API server what it thinks of a body."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
         self.cluster = cluster
+        self.namespace = namespace
 
     def stored(self, body: Body) -> Body:
         """The body as the server would store it; raises ApiError where it is refused."""
-        return self.cluster.api.create(_collection(body), body, dryRun="All", fieldValidation="Strict")
+        return self.cluster.api.create(self.collection(body), body, dryRun="All", fieldValidation="Strict")
 
     def refusal(self, body: Body) -> str:
         """What the server says against a body; empty where it takes it."""
@@ -51,20 +55,19 @@ class Admission:
             return refused.message
         return ""
 
+    def collection(self, body: Body) -> str:
+        return f"/apis/{body['apiVersion']}/namespaces/{self.namespace}/{PLURALS[body['kind']]}"
+
     def updated(self, was: Body, body: Body) -> Body:
         """What the server stores when `body` replaces `was`."""
-        present = self.cluster.api.create(_collection(was), was, fieldValidation="Strict")
-        address = f"{_collection(was)}/{was['metadata']['name']}"
+        present = self.cluster.api.create(self.collection(was), was, fieldValidation="Strict")
+        address = f"{self.collection(was)}/{was['metadata']['name']}"
         metadata = {**body["metadata"], "resourceVersion": present["metadata"]["resourceVersion"]}
         try:
             parameters = {"fieldValidation": "Strict"}
             return self.cluster.api.call("PUT", address, body=body | {"metadata": metadata}, parameters=parameters)
         finally:
             self.cluster.api.delete(address)
-
-
-def _collection(body: Body) -> str:
-    return f"/apis/{body['apiVersion']}/namespaces/admission/{PLURALS[body['kind']]}"
 
 
 def _decided(admission: Admission, case: Case) -> Body:
