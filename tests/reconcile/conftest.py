@@ -1,7 +1,9 @@
 """One control plane for this suite; each test has a namespace, nodes and an operator of its own on it."""
 
+import os
 import secrets
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,17 @@ from testbed.api import ApiError
 from testbed.controlplane import Cluster
 from testbed.eventually import eventually
 from testbed.namespaces import create_namespace
+
+
+@pytest.fixture(scope="session")
+def loopback_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """With TESTBED_REUSE_LOOPBACK=DIR the kept cluster of that folder (`-m testbed up --loopback --dir DIR`)."""
+    kept = os.environ.get("TESTBED_REUSE_LOOPBACK")
+    if not kept:
+        yield request.getfixturevalue("loopback_cluster")
+        return
+    with Cluster.attach(Path(kept)) as attached:
+        yield attached
 
 
 @pytest.fixture(scope="session")
