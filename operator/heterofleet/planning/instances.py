@@ -2,7 +2,7 @@
 
 Stands between the counts and `desired`: a count and what is observed go in, one verdict an instance comes out.
 
-    counted   = live instances that are not draining + Failed ones of the wanted revision
+    counted   = live instances that are not draining + Failed and parked ones of the wanted revision
     leaving   = live instances of another revision, or on cordoned nodes (at most `max_evacuating` of these)
     deficit   = wanted - counted            -> Create, as far as GPUs allow
     surplus   = counted - wanted            -> Drain or Delete, the least useful first
@@ -41,7 +41,8 @@ class ObservedInstance:
     `draining`: its drain has begun; `drained`: the proof is there or the deadline has passed.
     `lost`: a rank's node is gone, or the group could not be placed whole in time; it is abandoned without a drain.
     `going`: its StatefulSet is deleted but pods are left. `in_flight`: requests it holds, None when unreadable.
-    `leaving_node`: it must move, and `overdue` when it has waited long enough.
+    `leaving_node`: it must move, and `overdue` when it has waited long enough. `late`: it has not begun to serve in
+    the time that a start may take. `parked`: removed, since its pods did not all find a place, and `due` to come back.
     """
 
     index: int
@@ -54,13 +55,16 @@ class ObservedInstance:
     drained: bool = False
     leaving_node: bool = False
     overdue: bool = False
+    late: bool = False
+    parked: bool = False
+    due: bool = False
     scheduled: bool = True
     in_flight: int | None = 0
 
     @property
     def live(self) -> bool:
         """It exists and is meant to stay until somebody decides otherwise."""
-        return not (self.failed or self.lost or self.going or self.draining)
+        return not (self.failed or self.lost or self.going or self.draining or self.parked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,39 +107,52 @@ class TierPlan:
 
 def plan(wanted: int, observed: Sequence[ObservedInstance], room: Room, policy: Policy) -> TierPlan:
     """The next step of a tier towards `wanted` instances of `policy.revision`."""
-    verdicts = {instance.index: Verdict.KEEP for instance in observed}
-    holds: set[Hold] = set()
-    for gone in observed:
-        if gone.lost or (gone.draining and gone.drained) or (gone.failed and gone.revision != policy.revision):
-            verdicts[gone.index] = Verdict.DELETE
-        elif gone.draining:
-            verdicts[gone.index] = Verdict.DRAIN
-        elif gone.going:
-            verdicts[gone.index] = Verdict.DELETE
-
+    verdicts = {instance.index: _unasked(instance, policy) for instance in observed}
     live = [instance for instance in observed if instance.live]
     failed = [i for i in observed if i.failed and verdicts[i.index] is Verdict.KEEP]
+    parked = [i for i in observed if i.parked and verdicts[i.index] is Verdict.KEEP]
     leaving = _leaving(live, policy)
     staying = [instance for instance in live if instance not in leaving]
 
-    creations = 0
-    deficit = wanted - len(live) - len(failed)
-    if deficit > 0:
-        creations = min(deficit, room.creatable)
-        if creations < deficit:
+    holds: set[Hold] = set()
+    creations: list[int] = []
+    deficit = wanted - len(live) - len(failed) - len(parked)
+    if deficit < 0 and not leaving:
+        superfluous = _victims([*failed, *parked])[:-deficit]
+        verdicts.update({instance.index: Verdict.DELETE for instance in superfluous})
+        deficit += len(superfluous)
+        failed = [i for i in failed if i not in superfluous]
+        parked = [i for i in parked if i not in superfluous]
+    due = [instance.index for instance in parked if instance.due]
+    if deficit > 0 or due:
+        affordable = max(0, min(len(due) + max(0, deficit), room.creatable))
+        creations = [*due, *_free_indexes(observed, max(0, deficit))][:affordable]
+        if affordable < len(due) + max(0, deficit):
             holds.add(Hold.GPUS)
     elif leaving:
-        step = _replacement(wanted, leaving=leaving, staying=staying, failed=failed, room=room, policy=policy)
+        step = _replacement(
+            wanted, leaving=leaving, staying=staying, failed=[*failed, *parked], room=room, policy=policy
+        )
         verdicts.update(step.verdicts)
-        creations = step.creations
+        creations = _free_indexes(observed, step.creations)
         holds |= step.holds
     elif deficit < 0:
-        for victim in _victims([*live, *failed])[:-deficit]:
-            verdicts[victim.index] = _farewell(victim)
+        verdicts.update({victim.index: _farewell(victim) for victim in _victims(live)[:-deficit]})
+    if leaving and any(instance.late and not instance.serving for instance in staying):
+        holds.add(Hold.STUCK)
 
-    observed_verdicts = (Instance(i.index, i.revision, verdicts[i.index]) for i in observed)
-    created = (Instance(i, policy.revision, Verdict.CREATE) for i in _free_indexes(observed, creations))
-    return TierPlan((*observed_verdicts, *created), frozenset(holds))
+    kept = (Instance(i.index, i.revision, verdicts[i.index]) for i in observed if i.index not in creations)
+    created = (Instance(index, policy.revision, Verdict.CREATE) for index in creations)
+    return TierPlan((*kept, *created), frozenset(holds))
+
+
+def _unasked(instance: ObservedInstance, policy: Policy) -> Verdict:
+    """What becomes of an instance whatever the count is."""
+    if instance.draining and not (instance.drained or instance.lost):
+        return Verdict.DRAIN
+    outdated = (instance.failed or instance.parked) and instance.revision != policy.revision
+    over = instance.lost or instance.draining or instance.going
+    return Verdict.DELETE if over or outdated else Verdict.KEEP
 
 
 @dataclass(frozen=True, slots=True)

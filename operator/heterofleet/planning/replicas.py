@@ -13,7 +13,10 @@ from heterofleet.planning.instances import Hold, Policy, Room
 
 @dataclass(frozen=True, slots=True)
 class SmallPod:
-    """One pod. `deleting`: it holds its GPUs until it is gone, but counts for no Deployment any more."""
+    """One pod. `deleting`: it holds its GPUs until it is gone, but counts for no Deployment any more.
+
+    `lost`: its node is gone. `late`: it has not become ready in the time that a start may take.
+    """
 
     uid: str
     name: str
@@ -23,6 +26,8 @@ class SmallPod:
     deleting: bool = False
     draining: bool = False
     drained: bool = False
+    lost: bool = False
+    late: bool = False
     leaving_node: bool = False
     in_flight: int | None = 0
     created: float = 0.0
@@ -52,12 +57,14 @@ class Pool:
 class PoolsPlan:
     """Replicas by revision, pods (uids) whose drain shall begin or be called off, and what holds the tier back.
 
-    A revision that is not in `replicas` has no Deployment any more.
+    A revision that is not in `replicas` has no Deployment any more. `abandon` are pods to delete, for their
+    Deployment to make another one in their place.
     """
 
     replicas: dict[str, int]
     drain: tuple[str, ...] = ()
     keep_after_all: tuple[str, ...] = ()
+    abandon: tuple[str, ...] = ()
     holds: frozenset[Hold] = frozenset()
 
 
@@ -71,18 +78,43 @@ def plan(wanted: int, pools: Sequence[Pool], room: Room, policy: Policy) -> Pool
 
 
 def _scale(wanted: int, current: Pool, room: Room) -> PoolsPlan:
-    leaving = [pod for pod in current.live() if pod.draining]
-    gone = [pod for pod in leaving if pod.drained or not pod.ready]
+    live = current.live()
+    leaving = _still_to_leave(current)
     staying = current.replicas - len(leaving)
     if wanted > staying:
         return _grow(wanted, current, leaving, staying, room)
     surplus = staying - wanted
-    marks = _victims(pod for pod in current.live() if not pod.draining)[:surplus]
+    unborn = min(surplus, max(0, current.replicas - len(live)))
+    marks = _victims(pod for pod in live if not pod.draining)[: surplus - unborn]
     # A pod that answers nobody has nothing to drain, and the controller takes such pods first.
     at_once = [pod for pod in marks if not pod.ready]
-    unborn = max(0, surplus - len(marks))
-    replicas = current.replicas - len(gone) - len(at_once) - unborn
+    drained = [pod for pod in leaving if pod.drained]
+    if surplus == 0 and not leaving:
+        return _replace_lost(current, room)
+    replicas = current.replicas - len(drained) - len(at_once) - unborn
     return PoolsPlan({current.revision: replicas}, drain=tuple(pod.uid for pod in marks if pod.ready))
+
+
+def _still_to_leave(pool: Pool) -> list[SmallPod]:
+    """Draining pods for which the count has not been lowered yet.
+
+    The controller takes what is above the count in its own time: drained pods first, so these are not counted again.
+    """
+    live = pool.live()
+    leaving = sorted((pod for pod in live if pod.draining), key=lambda pod: (not pod.drained, pod.name))
+    taken = min(max(0, len(live) - pool.replicas), sum(pod.drained for pod in leaving))
+    return leaving[taken:]
+
+
+def _replace_lost(current: Pool, room: Room) -> PoolsPlan:
+    """Pods on lost nodes are given up, as far as there is room for their successors beside them."""
+    lost = [pod for pod in current.live() if pod.lost]
+    abandoned = lost[: room.creatable]
+    return PoolsPlan(
+        {current.revision: current.replicas},
+        abandon=tuple(pod.uid for pod in abandoned),
+        holds=frozenset({Hold.GPUS}) if len(abandoned) < len(lost) else frozenset(),
+    )
 
 
 def _grow(wanted: int, current: Pool, leaving: list[SmallPod], staying: int, room: Room) -> PoolsPlan:
@@ -103,9 +135,10 @@ def _roll(wanted: int, current: Pool, old: Sequence[Pool], room: Room, policy: P
     replicas: dict[str, int] = {}
     lingering = 0
     for pool in old:
-        done = [pod for pod in pool.live() if pod.draining and (pod.drained or not pod.ready)]
+        done = [pod for pod in pool.live() if pod.draining and pod.drained]
         useless = [pod for pod in pool.live() if not pod.draining and not pod.ready]
-        left = min(pool.replicas, len(pool.live())) - len(done) - len(useless)
+        # The count may be lowered already for pods that their controller has not taken yet.
+        left = min(pool.replicas, len(pool.live()) - len(done) - len(useless))
         lingering += max(0, left)
         if left > 0 or pool.pods:
             replicas[pool.revision] = max(0, left)
@@ -119,7 +152,16 @@ def _roll(wanted: int, current: Pool, old: Sequence[Pool], room: Room, policy: P
     )
     if current.replicas + added < wanted and not marks and not draining_old and not lingering:
         holds |= {Hold.GPUS}
-    return PoolsPlan(replicas, drain=tuple(pod.uid for pod in marks), holds=frozenset(holds))
+    if any(pod.late and not pod.ready for pod in current.live()):
+        holds |= {Hold.STUCK}
+    # After a change of mind this revision has pods that were to leave: they are loaded already.
+    kept = _still_to_leave(current)
+    return PoolsPlan(
+        replicas,
+        drain=tuple(pod.uid for pod in marks),
+        keep_after_all=tuple(pod.uid for pod in kept),
+        holds=frozenset(holds),
+    )
 
 
 def _ahead(wanted: int, current: Pool, occupied: int, room: Room) -> int:

@@ -50,6 +50,29 @@ def test_unreadable_work_counts_as_busy():
     assert verdicts(instances.plan(1, observed, PLENTY, Policy(NEW))) == {0: Verdict.KEEP, 1: Verdict.DRAIN}
 
 
+def test_an_instance_that_found_no_place_counts_until_it_is_due_and_comes_back_under_its_index():
+    parked = ObservedInstance(1, NEW, parked=True)
+    resting = instances.plan(2, [serving(0), parked], PLENTY, Policy(NEW))
+    assert verdicts(resting) == {0: Verdict.KEEP, 1: Verdict.KEEP}
+    due = instances.plan(2, [serving(0), replace(parked, due=True)], PLENTY, Policy(NEW))
+    assert verdicts(due) == {0: Verdict.KEEP, 1: Verdict.CREATE}
+    assert instances.plan(2, [serving(0), replace(parked, due=True)], FULL, Policy(NEW)).holds == {Hold.GPUS}
+
+
+def test_an_instance_that_found_no_place_is_the_first_to_be_given_up():
+    parked = ObservedInstance(1, NEW, parked=True, due=True)
+    assert verdicts(instances.plan(1, [serving(0), parked], PLENTY, Policy(NEW))) == {
+        0: Verdict.KEEP,
+        1: Verdict.DELETE,
+    }
+
+
+def test_a_roll_whose_successor_does_not_serve_in_its_time_stops_and_says_so():
+    successor = ObservedInstance(1, NEW, late=True)
+    plan = instances.plan(1, [serving(0, OLD), successor], PLENTY, Policy(NEW))
+    assert (verdicts(plan), plan.holds) == ({0: Verdict.KEEP, 1: Verdict.KEEP}, {Hold.STUCK})
+
+
 def test_what_does_not_serve_leaves_before_what_serves_and_without_a_drain():
     observed = [serving(0), ObservedInstance(1, NEW), serving(2)]
     assert verdicts(instances.plan(2, observed, PLENTY, Policy(NEW)))[1] is Verdict.DELETE

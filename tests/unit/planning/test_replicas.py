@@ -75,6 +75,47 @@ def test_an_old_revision_without_pods_has_no_deployment_any_more():
     assert replicas.plan(1, [Pool(NEW, 1, pods(NEW, 1)), Pool(OLD, 0)], Room(0), Policy(NEW)) == PoolsPlan({NEW: 1})
 
 
+def test_a_count_is_not_lowered_twice_for_one_pod_that_its_controller_has_not_taken_yet():
+    first, second, third = pods(NEW, 3)
+    taken = replace(third, draining=True, drained=True)
+    assert replicas.plan(2, [Pool(NEW, 2, (first, second, taken))], Room(0), Policy(NEW)) == PoolsPlan({NEW: 2})
+    old, gone = pods(OLD, 2)
+    rolling = Pool(OLD, 1, (old, replace(gone, draining=True, drained=True)))
+    assert replicas.plan(2, [rolling, Pool(NEW, 0)], Room(0), Policy(NEW)).replicas == {OLD: 1, NEW: 0}
+
+
+def test_the_pod_that_was_marked_serves_again_when_another_one_went_in_its_place():
+    first, second, third = pods(NEW, 3)
+    drained = replace(second, draining=True, drained=True)
+    pool = Pool(NEW, 2, (first, drained, replace(third, deleting=True)))
+    assert replicas.plan(2, [pool], Room(0), Policy(NEW)) == PoolsPlan({NEW: 2}, keep_after_all=(f"{NEW}-1",))
+
+
+def test_pods_that_were_not_made_yet_are_given_up_before_any_that_serves():
+    assert replicas.plan(1, [Pool(NEW, 4, pods(NEW, 2))], Room(0), Policy(NEW)) == PoolsPlan(
+        {NEW: 2}, drain=(f"{NEW}-1",)
+    )
+
+
+def test_a_pod_on_a_lost_node_is_replaced_where_gpus_are_spare():
+    first, second = pods(NEW, 2)
+    pool = Pool(NEW, 2, (first, replace(second, ready=False, lost=True)))
+    assert replicas.plan(2, [pool], Room(1), Policy(NEW)) == PoolsPlan({NEW: 2}, abandon=(f"{NEW}-1",))
+    assert replicas.plan(2, [pool], Room(0), Policy(NEW)) == PoolsPlan({NEW: 2}, holds=frozenset({Hold.GPUS}))
+
+
+def test_a_roll_whose_new_pod_is_not_ready_in_its_time_stops_and_says_so():
+    late = pods(NEW, 1, ready=False, late=True)
+    plan = replicas.plan(2, [Pool(OLD, 2, pods(OLD, 2)), Pool(NEW, 1, late)], Room(5), Policy(NEW))
+    assert plan == PoolsPlan({OLD: 2, NEW: 1}, holds=frozenset({Hold.STUCK}))
+
+
+def test_a_roll_back_puts_pods_that_were_to_leave_back_into_service():
+    leaving = pods(OLD, 1, draining=True)
+    plan = replicas.plan(1, [Pool(OLD, 1, leaving), Pool(NEW, 1, pods(NEW, 1, ready=False))], Room(0), Policy(OLD))
+    assert plan == PoolsPlan({OLD: 1, NEW: 0}, keep_after_all=(f"{OLD}-0",))
+
+
 @dataclass
 class Yard:
     capacity: int
@@ -102,7 +143,8 @@ class Yard:
         for uid in plan.keep_after_all:
             self.pods[uid] = replace(self.pods[uid], draining=False, drained=False)
         self.counts = plan.replicas
-        self._control()
+        if self.random.random() < 0.6:  # The controller has its own time: the next look may come before it acted.
+            self._control()
         for uid, pod in list(self.pods.items()):
             if self.random.random() < 0.5:
                 self._move_on(uid, pod)
