@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
@@ -59,12 +60,13 @@ def sentence(error: errors.ClusterError, target: Target) -> str:
     """What went wrong, and what to do about it where that can be known."""
     place = f" (context {target.context})" if target.context else ""
     if isinstance(error, errors.Unavailable):
-        reason = str(error).rsplit(": ", maxsplit=1)[-1]
         if str(error).startswith("kubeconfig: "):
             return f"{error}{place}"
-        return f"the API server at {target.server}{place} does not answer: {reason}"
+        return f"the API server at {target.server}{place} does not answer: {_cause(str(error))}"
     if isinstance(error, errors.Forbidden) and error.status == 401:
         return f"{target.server}{place} does not accept your credentials: log in again"
+    if isinstance(error, errors.Forbidden) and "system:anonymous" in str(error):
+        return f"{target.server}{place} does not know who you are: the kubeconfig brought no credentials, log in again"
     if isinstance(error, errors.Forbidden):
         return f"{error}: ask an administrator of the cluster for this right"
     if isinstance(error, errors.NotFound) and not names_an_object(error):
@@ -73,6 +75,17 @@ def sentence(error: errors.ClusterError, target: Target) -> str:
             f"--context; `heterofleet doctor` says what is missing"
         )
     return str(error)
+
+
+def _cause(message: str) -> str:
+    """The HTTP library's sentence repeats the address and its own settings; what a person needs is in brackets."""
+    certificate = re.search(r"certificate verify failed: (.*?) \(_ssl", message)
+    if certificate:
+        return f"its certificate is not trusted ({certificate[1]})"
+    if "Connect call failed" in message:
+        return "the connection is refused"
+    bracketed = re.search(r"\[([^\[\]]+)\]$", message)
+    return bracketed[1] if bracketed else message.split(": ", maxsplit=1)[-1]
 
 
 def names_an_object(error: errors.ClusterError) -> bool:

@@ -48,8 +48,11 @@ def target(options: argparse.Namespace) -> Target:
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(merged.contexts)}"
         raise CliError(f"context {name} is not in {_where(files)}; {hint}")
     context = merged.contexts[name]
+    for kind, known in (("cluster", merged.servers), ("user", merged.users)):
+        if str(context.get(kind)) not in known:
+            raise CliError(f"context {name} names the {kind} {context.get(kind)}, which is not in {_where(files)}")
     namespace = options.namespace or str(context.get("namespace") or "default")
-    server = merged.servers.get(str(context.get("cluster")), "its server")
+    server = merged.servers[str(context["cluster"])]
     return Target(Path(asked).expanduser() if asked else None, name, namespace, server)
 
 
@@ -57,6 +60,7 @@ class _Merged(NamedTuple):
     current: str
     contexts: Mapping[str, Mapping[str, Any]]
     servers: Mapping[str, str]
+    users: frozenset[str]
 
 
 def _read(files: list[str]) -> Iterator[Mapping[str, Any]]:
@@ -85,8 +89,9 @@ def _merged(contents: list[Mapping[str, Any]]) -> _Merged:
             contexts.setdefault(str(entry["name"]), entry.get("context") or {})
         for entry in content.get("clusters") or ():
             servers.setdefault(str(entry["name"]), str((entry.get("cluster") or {}).get("server", "")))
+    users = frozenset(str(entry["name"]) for content in contents for entry in content.get("users") or ())
     current = next((str(content["current-context"]) for content in contents if content.get("current-context")), "")
-    return _Merged(current, contexts, servers)
+    return _Merged(current, contexts, servers, users)
 
 
 def _where(files: list[str]) -> str:

@@ -54,7 +54,7 @@ class Connection:
     ) -> bytes:
         """Sends one request and gives the body of its answer; raises a ClusterError for anything but success.
 
-        `guard` is asked as late as can be: after the wait for a slot, and again when a new connection stands.
+        `guard` is asked as late as can be: after the wait for a slot, and again right before the bytes are written.
         """
         async with self._slots:
             headers = await self._headers(content_type)
@@ -104,19 +104,18 @@ async def connect(kubeconfig: Path | None = None, context: str | None = None) ->
 
     `context` is the kubeconfig's current one unless given. Raises Unavailable when the configuration is unusable.
     """
-    try:
+    with _usable_configuration():
         configuration, renewal = await _configuration(kubeconfig, context)
-    except config.ConfigException as exc:
-        raise errors.Unavailable(f"kubeconfig: {exc}") from exc
     configuration.connection_pool_maxsize = 0  # `Connection` bounds requests itself; watches stay open for long.
     tracing = aiohttp.TraceConfig()
-    tracing.on_connection_create_end.append(_ask_guard_again)
+    tracing.on_request_headers_sent.append(_ask_guard_again)
     configuration.trace_configs = [tracing]
     configuration.client_session_kwargs = {
         # Compression would cost both ends more processor time than the network inside a cluster costs.
         "headers": {"User-Agent": labels.FIELD_MANAGER, "Accept-Encoding": "identity"},
     }
-    transport = rest.RESTClientObject(configuration)
+    with _usable_configuration():
+        transport = rest.RESTClientObject(configuration)
     # Its documented hook, called here since our requests go past the package's own methods.
     session: aiohttp.ClientSession = transport._create_pool_manager()
     try:
@@ -125,6 +124,15 @@ async def connect(kubeconfig: Path | None = None, context: str | None = None) ->
         if renewal is not None:
             renewal.cancel()
         await session.close()
+
+
+@contextlib.contextmanager
+def _usable_configuration() -> Iterator[None]:
+    """The package answers a malformed kubeconfig or certificate with whatever exception it runs into."""
+    try:
+        yield
+    except (config.ConfigException, OSError, LookupError, TypeError, ValueError) as exc:
+        raise errors.Unavailable(f"kubeconfig: {exc}") from exc
 
 
 async def _configuration(
@@ -152,9 +160,9 @@ async def _configuration(
 
 
 async def _ask_guard_again(
-    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceConnectionCreateEndParams
+    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
 ) -> None:
-    """A TLS handshake may have taken seconds, or the process may have been stopped during it."""
+    """Runs right before the request is written: a handshake may have taken seconds, or the process been stopped."""
     if context.trace_request_ctx is not None:
         context.trace_request_ctx()
 

@@ -15,9 +15,29 @@ TARGET = Target(Path("/k"), "prod", "models", "https://one:6443")
     ("error", "sentence"),
     [
         (
-            errors.Unavailable("GET /apis/x: Cannot connect to host one:6443 ssl:default [Connection refused]"),
+            errors.Unavailable("GET /x: Cannot connect to host one:6443 ssl:default [Connect call failed ('1', 6443)]"),
+            "the API server at https://one:6443 (context prod) does not answer: the connection is refused",
+        ),
+        (
+            errors.Unavailable("GET /x: Cannot connect to host one:6443 ssl:default [Name or service not known]"),
+            "the API server at https://one:6443 (context prod) does not answer: Name or service not known",
+        ),
+        (
+            errors.Unavailable(
+                "GET /x: Cannot connect to host one:6443 ssl:True [SSLCertVerificationError: (1, '[SSL: "
+                "CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate (_ssl.c:1006)')]"
+            ),
             "the API server at https://one:6443 (context prod) does not answer: "
-            "Cannot connect to host one:6443 ssl:default [Connection refused]",
+            "its certificate is not trusted (self-signed certificate)",
+        ),
+        (
+            errors.Unavailable("GET /x: TimeoutError"),
+            "the API server at https://one:6443 (context prod) does not answer: TimeoutError",
+        ),
+        (
+            errors.Forbidden('User "system:anonymous" cannot list resource "pods"', status=403),
+            "https://one:6443 (context prod) does not know who you are: "
+            "the kubeconfig brought no credentials, log in again",
         ),
         (errors.Unavailable("kubeconfig: Invalid file"), "kubeconfig: Invalid file (context prod)"),
         (

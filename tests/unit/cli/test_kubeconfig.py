@@ -15,8 +15,9 @@ clusters:
 - {name: one, cluster: {server: "https://one:6443"}}
 - {name: two, cluster: {server: "https://two:6443"}}
 contexts:
-- {name: prod, context: {cluster: one, namespace: models}}
-- {name: stage, context: {cluster: two}}
+- {name: prod, context: {cluster: one, user: me, namespace: models}}
+- {name: stage, context: {cluster: two, user: me}}
+users: [{name: me, user: {token: secret}}]
 """
 
 
@@ -45,7 +46,7 @@ def test_options_win_over_the_file(config: Path) -> None:
 
 def test_several_files_are_merged_and_some_may_be_missing(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     more = config.with_name("more")
-    more.write_text("current-context: x\ncontexts: [{name: other, context: {cluster: one}}]\n")
+    more.write_text("current-context: x\ncontexts: [{name: other, context: {cluster: one, user: me}}]\n")
     monkeypatch.setenv("KUBECONFIG", f"{config.with_name('none')}:{config}:{more}")
     assert kubeconfig.target(options(context="other")).server == "https://one:6443"
     assert kubeconfig.target(options()).context == "prod"
@@ -69,6 +70,14 @@ def test_a_wrong_name_is_answered_with_the_right_ones(config: Path, given: dict[
     ("content", "sentence"),
     [
         ("contexts: [{name: a}, {name: b}]", "no context is chosen: pass --context NAME, one of a, b"),
+        (
+            "{current-context: a, contexts: [{name: a, context: {cluster: b}}], clusters: [{name: b}]}",
+            "context a names the user None, which is not in FILE",
+        ),
+        (
+            "{current-context: a, contexts: [{name: a, context: {cluster: b}}]}",
+            "context a names the cluster b, which is not in FILE",
+        ),
         ("{}", "no cluster is configured in FILE: set KUBECONFIG or pass --kubeconfig FILE"),
         ("just text", "kubeconfig FILE is not a kubeconfig"),
         ("a: b: c", "kubeconfig FILE cannot be read: mapping values are not allowed in this context"),
