@@ -19,6 +19,8 @@ from .settings import Settings
 
 PEER_SECONDS = 3.0
 HEALTH_SECONDS = 5.0
+HEALTH_POLLS = 5
+"""A proven engine is asked every so many polls: each question is a line in its log."""
 GENERATION_SECONDS = 300.0
 """The first generation may compile kernels."""
 ANSWER_BYTES = 1 << 20
@@ -76,7 +78,9 @@ class Peer:
         if self._address is None:
             self._address = str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0])
         path = f"/epoch?from={self._settings.index}"
-        report = Report.from_json(request((self._address, port), path, PEER_SECONDS))
+        # One question that hangs must not use up the patience with a peer.
+        timeout = min(PEER_SECONDS, self._settings.limits.lost_seconds / 4)
+        report = Report.from_json(request((self._address, port), path, timeout))
         if (report.group, report.index) != (self._settings.group, self._index):
             raise ValueError("another pod has this address now")
         self.last_address = self._address
@@ -110,7 +114,8 @@ class Engine:
                 self.proven, self.sentence = True, ""
             except FAILURES as error:
                 self.healthy, self.sentence = False, f"the engine does not answer: {error}"
-            time.sleep(self._settings.poll_seconds)
+            rests = HEALTH_POLLS if self.healthy and self.proven else 1
+            time.sleep(rests * self._settings.poll_seconds)
 
     def _generate(self) -> None:
         body = {"model": self._settings.served_model, "prompt": "1", "max_tokens": 1, "temperature": 0}
