@@ -22,6 +22,9 @@ from heterofleet.cluster.objects import Ref
 PAGE_SIZE: Final = 500
 LONGEST_THROTTLE_SECONDS: Final = 10.0
 MOST_THROTTLES: Final = 3
+OTHER_UID: Final = ("metadata.uid: Invalid value", "the server rejected our request due to an error in our request")
+"""How the server says that an object is another one than the UID in an apply or patch, or the test of a JSON patch,
+asks for: as if it were a bad object, without a Conflict. A status that the schema refuses is said with its field."""
 _APPLY: Final = "application/apply-patch+yaml"
 _MERGE: Final = "application/merge-patch+json"
 _JSON_PATCH: Final = "application/json-patch+json"
@@ -128,13 +131,7 @@ class KubeCluster:
         operations: list[Manifest] = [{"op": "add", "path": "/status", "value": status}]
         if uid is not None:
             operations.insert(0, {"op": "test", "path": "/metadata/uid", "value": uid})
-        try:
-            return await self._write("PATCH", "status", ref, operations, subresource="status", content_type=_JSON_PATCH)
-        except errors.Invalid as exc:
-            # The server answers a failed test of a JSON patch as it answers a bad object.
-            if uid is not None and "/metadata/uid" in str(exc):
-                raise errors.Conflict(str(exc), status=exc.status, reason=exc.reason) from exc
-            raise
+        return await self._write("PATCH", "status", ref, operations, subresource="status", content_type=_JSON_PATCH)
 
     async def merge_patch(
         self,
@@ -270,6 +267,8 @@ class KubeCluster:
             answer = await self._persistently(send, repeatable=verb == "apply")
         except errors.ClusterError as exc:
             self._meter.failed(exc.reason)
+            if isinstance(exc, errors.Invalid) and any(sentence in str(exc) for sentence in OTHER_UID):
+                raise errors.Conflict(str(exc), status=exc.status, reason=exc.reason) from exc
             raise
         self._meter.wrote(verb, ref.kind)
         decoded: Manifest = orjson.loads(answer)
