@@ -71,20 +71,39 @@ def count(fleet: HeterogeneousDeployment, view: FleetView) -> Holdings:
 
 
 async def offer(
-    fleet: HeterogeneousDeployment, tier: Tier, shape: Shape, wanted: int, spare_gpus: int, ledger: Ledger
+    fleet: HeterogeneousDeployment,
+    tier: Tier,
+    shape: Shape,
+    wanted: int,
+    spare_gpus: int,
+    ledger: Ledger,
+    unbound: int,
 ) -> Offer:
-    """How many of `wanted` more instances may be created: by the budget, and by whole places on nodes if Fixed."""
+    """How many of `wanted` more instances may be created: by the budget, and by whole places on nodes if Fixed.
+
+    `unbound` pods of the tier have no node yet; what the ledger promised them stays promised.
+    """
     spec = fleet.spec.tier(tier)
     world = shape.pods * shape.gpus_per_pod
     affordable = min(wanted, max(0, spare_gpus) // world)
     holder = (fleet.key, tier)
-    if affordable <= 0:
-        ledger.release(holder)
-        return Offer(0, f"scaling.gpuBudget {fleet.spec.scaling.gpu_budget} leaves no {world} GPUs for one more now")
     if spec.placement.capacity is Capacity.ELASTIC:
         return Offer(affordable)
-    places = await ledger.reserve(holder, spec.placement, shape, affordable, spec.placement.topology_key)
+    if affordable <= 0 and unbound <= 0:
+        ledger.release(holder)
+    places = await ledger.reserve(
+        holder, spec.placement, shape, affordable, unbound=unbound, topology_key=spec.placement.topology_key
+    )
+    if affordable < wanted:
+        sentence = f"scaling.gpuBudget {fleet.spec.scaling.gpu_budget} leaves no {world} GPUs for one more now"
+        return Offer(len(places.groups), sentence)
     return Offer(len(places.groups), _shortage(spec, shape, places))
+
+
+def unbound(view: FleetView, holdings: Holdings, tier: Tier, shape: Shape) -> int:
+    """Pods of a tier without a node: those that wait for one, and those that are asked for and not there yet."""
+    waiting = sum(not pod.node for pod in view.pods(tier))
+    return waiting + holdings.claimed[tier] // shape.gpus_per_pod
 
 
 def _shortage(spec: TierSpec, shape: Shape, places: Places) -> str:

@@ -21,7 +21,7 @@ from heterofleet.planning.placing import Node, Places, Shape, Taint
 
 PROMISE_SECONDS = 60
 FOREIGN_SECONDS = 10
-MOST_NODES_READ = 256
+MOST_NODES_READ = 64
 """Nodes that are asked for other people's pods in one look; more would not be read before the answer is stale."""
 
 Holder = tuple[FleetKey, Tier]
@@ -46,26 +46,37 @@ class Ledger:
         self._gate = asyncio.Lock()
 
     async def reserve(
-        self, holder: Holder, placement: Placement, shape: Shape, wanted: int, topology_key: str | None = None
+        self,
+        holder: Holder,
+        placement: Placement,
+        shape: Shape,
+        wanted: int,
+        *,
+        unbound: int = 0,
+        topology_key: str | None = None,
     ) -> Places:
-        """Places for up to `wanted` whole groups, promised to `holder` until its pods are bound.
+        """Places for up to `wanted` more groups, promised to `holder` until its pods are bound.
 
-        A holder's earlier promises are replaced: it is asked for again as long as it is not fulfilled.
+        `unbound` pods of the holder exist or are asked for and have no node yet: their places come first. A holder's
+        earlier promises are replaced, so it asks again as long as something of it is not bound.
         """
         async with self._gate:
             now = self._clock()
             self._promises = [p for p in self._promises if p.until > now and p.holder != holder]
-            if wanted <= 0:
+            if wanted <= 0 and unbound <= 0:
                 return Places((), 0)
-            nodes = self._nodes(placement)
-            places = placing.place(nodes, shape, wanted, topology_key)
-            if places.groups:
-                nodes = await self._without_foreign(nodes, placement.gpu_resource, now)
-                places = placing.place(nodes, shape, wanted, topology_key)
-            for group in places.groups:
-                taken: defaultdict[str, int] = defaultdict(int)
-                for name in group:
-                    taken[name] += shape.gpus_per_pod
+            nodes = self._nodes(placement, now)
+            while True:
+                started = placing.place(nodes, Shape(1, shape.gpus_per_pod), unbound, None)
+                rest = placing.without(nodes, started, shape.gpus_per_pod)
+                places = placing.place(rest, shape, wanted, topology_key)
+                unread = self._unread(nodes, started, places, wanted, placement.gpu_resource, now)
+                if not unread:
+                    break
+                await asyncio.gather(*(self._read_foreign(name, placement.gpu_resource, now) for name in unread))
+                nodes = self._nodes(placement, now)
+            for group in (*started.groups, *places.groups):
+                taken = {name: group.count(name) * shape.gpus_per_pod for name in group}
                 self._promises.append(_Promise(holder, taken, now + timedelta(seconds=PROMISE_SECONDS)))
             return places
 
@@ -73,36 +84,42 @@ class Ledger:
         """Give back what was promised and is not wanted any more."""
         self._promises = [promise for promise in self._promises if promise.holder != holder]
 
-    def _nodes(self, placement: Placement) -> list[Node]:
-        """Nodes that admit the tier, less what fleets hold, and less what others were promised."""
+    def _nodes(self, placement: Placement, now: datetime) -> list[Node]:
+        """Nodes that admit the tier, less what pods hold there, and less what others were promised."""
+        resource = placement.gpu_resource
         used: defaultdict[str, int] = defaultdict(int)
         for pod in self._cache.all_pods():
             if pod.node and not pod.finished:
-                used[pod.node] += pod.devices.get(placement.gpu_resource, 0)
+                used[pod.node] += pod.devices.get(resource, 0)
         for promise in self._promises:
             for name, gpus in promise.nodes.items():
                 used[name] += gpus
-        found = (_node(record, placement.gpu_resource, used) for record in self._cache.nodes().values())
+        for name in self._cache.nodes():
+            used[name] += self._foreign_gpus(name, resource, now) or 0
+        found = (_node(record, resource, used) for record in self._cache.nodes().values())
         return [node for node in found if placing.admits(node, placement) and node.free_gpus > 0]
 
-    async def _without_foreign(self, nodes: Sequence[Node], resource: str, now: datetime) -> list[Node]:
-        asked = sorted(nodes, key=lambda node: (node.free_gpus, node.name))[:MOST_NODES_READ]
-        held = await asyncio.gather(*(self._foreign_gpus(node.name, resource, now) for node in asked))
-        return [
-            Node(node.name, node.labels, max(0, node.free_gpus - gpus), node.ready, node.unschedulable, node.taints)
-            for node, gpus in zip(asked, held, strict=True)
-        ]
+    def _unread(
+        self, nodes: Sequence[Node], started: Places, places: Places, wanted: int, resource: str, now: datetime
+    ) -> list[str]:
+        """Nodes to be asked for other people's pods: the chosen ones; where places lack, some more for the figure."""
+        chosen = {name for group in (*started.groups, *places.groups) for name in group}
+        if len(places.groups) < wanted:
+            chosen |= {node.name for node in nodes[:MOST_NODES_READ]}
+        return sorted(name for name in chosen if self._foreign_gpus(name, resource, now) is None)
 
-    async def _foreign_gpus(self, node: str, resource: str, now: datetime) -> int:
+    def _foreign_gpus(self, node: str, resource: str, now: datetime) -> int | None:
+        """What other people's pods hold on a node; None when it was not read lately."""
         read_at, gpus = self._foreign.get((node, resource), (None, 0))
-        if read_at is not None and now < read_at + timedelta(seconds=FOREIGN_SECONDS):
-            return gpus
+        fresh = read_at is not None and now < read_at + timedelta(seconds=FOREIGN_SECONDS)
+        return gpus if fresh else None
+
+    async def _read_foreign(self, node: str, resource: str, now: datetime) -> None:
         pods = await self._cluster.list("v1", "Pod", field_selector=f"spec.nodeName={node}")
         ours = {pod.uid for pod in self._cache.all_pods() if pod.node == node}
         records = [PodRecord.of({**pod, "apiVersion": "v1", "kind": "Pod"}) for pod in pods]
         gpus = sum(r.devices.get(resource, 0) for r in records if not r.finished and r.uid not in ours)
         self._foreign[node, resource] = (now, gpus)
-        return gpus
 
 
 def _node(record: NodeRecord, resource: str, used: Mapping[str, int]) -> Node:

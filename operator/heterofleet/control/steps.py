@@ -17,7 +17,7 @@ from heterofleet.cluster.records import NodeRecord, PodRecord
 from heterofleet.control import groups, holdings, pools
 from heterofleet.control.drain import DRAINED_COST, DRAINING_COST, Drains
 from heterofleet.control.groups import Groups
-from heterofleet.control.holdings import BOUNDLESS, Offer
+from heterofleet.control.holdings import BOUNDLESS, Holdings, Offer
 from heterofleet.control.ledger import Ledger
 from heterofleet.control.observe import FleetView
 from heterofleet.control.pools import Pools
@@ -100,8 +100,8 @@ async def decide(
     budget = fleet.spec.scaling.gpu_budget
     held = holdings.count(fleet, looked.view)
     spare = BOUNDLESS if budget is None else max(0, budget - held.total)
-    large, large_offer, claim = await _large(fleet, looked, templates, spare, ledger, drains)
-    small, small_offer = await _small(fleet, looked, templates, max(0, spare - claim), ledger, drains)
+    large, large_offer, claim = await _large(fleet, looked, templates, held, spare, ledger, drains)
+    small, small_offer = await _small(fleet, looked, templates, held, max(0, spare - claim), ledger, drains)
     until = (now + timedelta(seconds=fleet.spec.large.lifecycle.drain_timeout_seconds)).replace(microsecond=0)
     rendered = groups.to_render(large, looked.view, looked.groups, until)
     counts = Counts(
@@ -176,7 +176,13 @@ class Templates:
 
 
 async def _large(
-    fleet: HeterogeneousDeployment, looked: Looked, templates: Templates, spare: int, ledger: Ledger, drains: Drains
+    fleet: HeterogeneousDeployment,
+    looked: Looked,
+    templates: Templates,
+    held: Holdings,
+    spare: int,
+    ledger: Ledger,
+    drains: Drains,
 ) -> tuple[TierPlan, Offer, int]:
     """The large tier's step, what GPUs there are for it, and how many of the spare ones it claims."""
     wanted = looked.wanted.targets[Tier.LARGE].total
@@ -188,12 +194,9 @@ async def _large(
     def step(room: Room) -> TierPlan:
         return groups.decide(wanted, observed, room, fleet, current.revision)
 
-    offer = Offer(0)
-    if groups.needs_room(step):
-        missing = len(step(Room(BOUNDLESS)).of(Verdict.CREATE))
-        offer = await holdings.offer(fleet, Tier.LARGE, shape, missing, spare, ledger)
-    else:
-        ledger.release((fleet.key, Tier.LARGE))
+    missing = len(step(Room(BOUNDLESS)).of(Verdict.CREATE)) if groups.needs_room(step) else 0
+    unbound = holdings.unbound(looked.view, held, Tier.LARGE, shape)
+    offer = await holdings.offer(fleet, Tier.LARGE, shape, missing, spare, ledger, unbound)
     plan = step(Room(offer.creatable))
     if _chooses(plan, observed):
         observed = await groups.with_in_flight(looked.groups, looked.view, drains)
@@ -210,20 +213,25 @@ def _chooses(plan: TierPlan, observed: Sequence[ObservedInstance]) -> bool:
 
 
 async def _small(
-    fleet: HeterogeneousDeployment, looked: Looked, templates: Templates, spare: int, ledger: Ledger, drains: Drains
+    fleet: HeterogeneousDeployment,
+    looked: Looked,
+    templates: Templates,
+    held: Holdings,
+    spare: int,
+    ledger: Ledger,
+    drains: Drains,
 ) -> tuple[PoolsPlan, Offer]:
     wanted = looked.wanted.targets[Tier.SMALL].total
     current = templates.current(Role.SMALL)
     shape = holdings.shape_of(current, fleet.spec.small.placement.gpu_resource)
     found = looked.pools.pools
     unbounded = pools.decide(wanted, found, Room(BOUNDLESS), fleet, current.revision)
-    offer = Offer(0)
+    missing = 0
     if unbounded != pools.decide(wanted, found, Room(0), fleet, current.revision):
         before = next((pool.replicas for pool in found if pool.revision == current.revision), 0)
         missing = max(1, unbounded.replicas.get(current.revision, 0) - before)
-        offer = await holdings.offer(fleet, Tier.SMALL, shape, missing, spare, ledger)
-    else:
-        ledger.release((fleet.key, Tier.SMALL))
+    unbound = holdings.unbound(looked.view, held, Tier.SMALL, shape)
+    offer = await holdings.offer(fleet, Tier.SMALL, shape, missing, spare, ledger, unbound)
     plan = pools.decide(wanted, found, Room(offer.creatable), fleet, current.revision)
     if plan.drain and looked.pools.ready > len(plan.drain):
         weighed = await pools.with_in_flight(looked.pools, looked.view, drains)

@@ -7,7 +7,7 @@ yard of its own. First fit in order of the fullest node keeps whole nodes free f
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from heterofleet.api import labels
 from heterofleet.api.placement import Placement, Toleration
@@ -93,3 +93,12 @@ def place(nodes: Sequence[Node], shape: Shape, wanted: int, topology_key: str | 
             groups.append(tuple(slots[: shape.pods]))
             slots = slots[shape.pods :]
     return Places(tuple(groups), sum(node.free_gpus for node in nodes))
+
+
+def without(nodes: Sequence[Node], taken: Places, gpus_per_pod: int) -> list[Node]:
+    """The nodes with fewer free GPUs, after `taken` has got its places."""
+    held: defaultdict[str, int] = defaultdict(int)
+    for group in taken.groups:
+        for name in group:
+            held[name] += gpus_per_pod
+    return [replace(node, free_gpus=node.free_gpus - held[node.name]) for node in nodes]
