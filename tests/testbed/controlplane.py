@@ -222,7 +222,8 @@ class Cluster:
         command = ["create", "cluster", "--name", blueprint.NAME, "--config", str(configuration), "--wait", "90s"]
         done = subprocess.run(
             [programs["kwokctl"], *command, "--kubeconfig", str(self.kubeconfig)],
-            env=os.environ | {"KWOK_WORKDIR": str(self.workdir / "kwok")},
+            # kwokctl asks the server by the kubectl on PATH.
+            env=self.environment() | {"KWOK_WORKDIR": str(self.workdir / "kwok")},
             capture_output=True,
             text=True,
             check=False,
