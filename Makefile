@@ -1,7 +1,7 @@
 # Everything a fresh machine needs beyond Python >= 3.11 and make is installed by these targets,
 # into .venv and the user's cache folder.
 .DEFAULT_GOAL := help
-.PHONY: help setup lock testbed generate drift lint check unit golden supervisor cluster reconcile test demo clean
+.PHONY: help setup lock testbed generate drift lint check unit golden supervisor cluster reconcile test demo bench-control-plane clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -65,3 +65,6 @@ test: check unit supervisor cluster reconcile ## everything (< 20 min with warm 
 
 demo: testbed ## the product, step by step, on a real control plane (KEEP=1 leaves it running)
 	@$(BIN)/python -m testbed.demo
+
+bench-control-plane: testbed ## the operator among 10, 100 and 1,000 fleets (about 40 minutes)
+	@$(BIN)/python -m benchmarks.control_plane

@@ -107,6 +107,14 @@ class OperatorProcess:
             text: str = answer.read().decode()
             return text
 
+    def peak_memory_mb(self) -> float:
+        """The most memory that it was seen to hold (VmHWM), in units of 2^20 bytes."""
+        if self._process is None:
+            raise RuntimeError("the operator does not run")
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        peak = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(peak.split()[1]) / 1024
+
     def tail(self, lines: int = 30) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 

@@ -1,0 +1,349 @@
+"""`make bench-control-plane`: the operator among a thousand fleets, on a real API server.
+
+Fleet = 1 group of 4 pods x 8 GPUs, 4 small pods, 2 routers and all child objects. Played nodes claim 512 GPUs and
+renew their leases every 10 minutes. BENCH_FLEETS (10,100,1000), BENCH_REST_SECONDS (600), BENCH_EDITS (300) and
+BENCH_STRANGERS (10000) shrink it for a quick look; targets stay as they are.
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import crowd
+from benchmarks.crowd import FLEETS, NAMESPACE, Crowd, wait
+from benchmarks.figures import Report, percentile
+from testbed.api import Api, ApiError
+from testbed.audit import AuditLog, Write
+from testbed.controlplane import Cluster
+from testbed.namespaces import create_namespace
+from testbed.operatorprocess import OperatorProcess
+
+SYSTEM = "heterofleet-system"
+ACCOUNTS = ("first", "second")
+"""Two ServiceAccounts with the same rights, so that the audit log tells two operators apart."""
+LEASE_SECONDS = 15
+OUT = Path("build", "bench")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Bench:
+    cluster: Cluster
+    crowd: Crowd
+    audit: AuditLog
+    report: Report
+    folder: Path
+    operators: dict[str, OperatorProcess]
+
+    def operator(self, account: str) -> OperatorProcess:
+        return self.operators[account]
+
+    def writes(self, account: str | None = None) -> list[Write]:
+        """Writes of one operator, or of both, since the last call, without Leases and Events."""
+        users = {_user(a) for a in ((account,) if account else ACCOUNTS)}
+        return [w for w in self.audit.new() if w.user in users and w.resource not in ("leases", "events")]
+
+    def settled(self, seconds: float = 3.0, within: float = 900) -> None:
+        """Wait until the operators have written nothing for a while."""
+        quiet_since = time.monotonic()
+        ends = time.monotonic() + within
+        while time.monotonic() - quiet_since < seconds:
+            if self.writes():
+                quiet_since = time.monotonic()
+            if time.monotonic() > ends:
+                raise TimeoutError(f"the operator still writes after {within:.0f} s")
+            time.sleep(0.5)
+
+
+def main() -> int:
+    sizes = [int(size) for size in os.environ.get("BENCH_FLEETS", "10,100,1000").split(",")]
+    strangers = int(os.environ.get("BENCH_STRANGERS", "10000"))
+    report = Report(
+        "control-plane",
+        ["make bench-control-plane"],
+        [
+            f"{sizes[-1]} fleets, {sizes[-1] * crowd.PODS_A_FLEET} pods, {strangers} foreign pods and ConfigMaps each",
+            "played nodes claim 512 GPUs and renew their leases every 10 minutes; everything shares one machine",
+        ],
+    )
+    with tempfile.TemporaryDirectory(prefix="heterofleet-bench-") as folder:
+        cluster = Cluster.start(
+            loopback_pods=True, audit=True, slow_leases=True, apiserver={"max-requests-inflight": "1000"}
+        )
+        with cluster:
+            bench = _set_up(cluster, report, Path(folder))
+            try:
+                for size in sizes:
+                    _at_size(bench, size, last=size == sizes[-1], strangers=strangers)
+            finally:
+                for operator in bench.operators.values():
+                    operator.stop()
+                report.write(OUT)
+    return 0
+
+
+def _set_up(cluster: Cluster, report: Report, folder: Path) -> Bench:
+    for namespace in (NAMESPACE, crowd.STRANGERS, SYSTEM):
+        create_namespace(cluster.api, namespace)
+    cluster.kubectl("apply", "-f", str(ROOT / "crds"))
+    operators = {}
+    for account in ACCOUNTS:
+        cluster.kubectl("-n", SYSTEM, "create", "serviceaccount", account)
+        cluster.kubectl(
+            "create",
+            "clusterrolebinding",
+            account,
+            "--clusterrole=cluster-admin",
+            f"--serviceaccount={SYSTEM}:{account}",
+        )
+        kubeconfig = cluster.service_account_kubeconfig(SYSTEM, account, folder / f"{account}.kubeconfig")
+        lease = {
+            "HETEROFLEET_LEASE_DURATION_SECONDS": str(LEASE_SECONDS),
+            "HETEROFLEET_LEASE_RENEW_DEADLINE_SECONDS": "10",
+            "HETEROFLEET_LEASE_RETRY_PERIOD_SECONDS": "2",
+        }
+        operators[account] = OperatorProcess(
+            kubeconfig, lease_namespace=SYSTEM, environment=lease, folder=folder / account
+        )
+    wait("the CRDs are served", lambda: _is_served(cluster.api), 30, 0.2)
+    operators["first"].start()
+    return Bench(cluster, Crowd(cluster, seed=7), AuditLog(cluster.audit_log), report, folder, operators)
+
+
+def _is_served(api: Api) -> bool:
+    try:
+        return api.find(FLEETS) is not None
+    except ApiError as exc:
+        if exc.status != 429:  # The storage of a new resource is made ready on first use.
+            raise
+        return False
+
+
+def _at_size(bench: Bench, size: int, *, last: bool, strangers: int) -> None:
+    _say(f"growing to {size} fleets")
+    grown = time.monotonic()
+    bench.crowd.grow(size)
+    wait(f"{size} fleets are Ready", lambda: bench.crowd.ready() >= size, 3600, 2.0)
+    _say(f"{size} fleets Ready after {time.monotonic() - grown:.0f} s")
+    bench.settled()
+    suffix = "" if last else f"_at_{size}"
+    if last:
+        crowd.add_strangers(bench.cluster.api, strangers)
+        _say("strangers added")
+    _edits(bench, suffix)
+    _burst(bench, suffix)
+    _restart(bench, suffix)
+    if last:
+        _behind_failing(bench)
+        _kill(bench)
+        _two_writers(bench)
+        _memory(bench)
+        _rest(bench)
+
+
+def _edits(bench: Bench, suffix: str) -> None:
+    """Poisson edits while pods restart: from the answer to the edit to the last child's write."""
+    count = int(os.environ.get("BENCH_EDITS", "300"))
+    pods = bench.crowd.pods()
+    stopping = threading.Event()
+    restarts = threading.Thread(target=_keep_restarting, args=(bench.crowd, pods, stopping))
+    restarts.start()
+    edited: list[tuple[int, datetime, float]] = []
+    bench.audit.skip()
+    try:
+        for number in range(count):
+            time.sleep(bench.crowd.random.expovariate(2.0))
+            index = bench.crowd.random.randrange(bench.crowd.count)
+            began = time.monotonic()
+            bench.crowd.edit(index, f"e{number}")
+            edited.append((index, datetime.now(UTC), time.monotonic() - began))
+        time.sleep(5)
+    finally:
+        stopping.set()
+        restarts.join()
+    latencies = _reactions(edited, bench.writes())
+    bench.report.add(f"spec_change_p99_seconds{suffix}", percentile(latencies, 0.99), "s", 1.0, latencies)
+    api = [seconds for _, _, seconds in edited]
+    bench.report.notes.append(
+        f"API server's own answer to an edit{suffix}: median {statistics.median(api) * 1000:.0f} ms,"
+        f" p99 {percentile(api, 0.99) * 1000:.0f} ms; edits seen {len(latencies)} of {count}"
+    )
+    bench.settled()
+
+
+def _reactions(edited: list[tuple[int, datetime, float]], writes: list[Write]) -> list[float]:
+    """Seconds from each edit to the routers' Service being written; an edit overtaken by the next one is left out."""
+    services: dict[str, list[datetime]] = {}
+    for write in writes:
+        if write.resource == "services":
+            services.setdefault(write.name, []).append(write.time)
+    seconds = []
+    for position, (index, when, _) in enumerate(edited):
+        later = next((w for i, w, _ in edited[position + 1 :] if i == index), None)
+        times = [t for t in services.get(f"{crowd.name(index)}-router", []) if t >= when]
+        if times and (later is None or min(times) < later):
+            seconds.append((min(times) - when).total_seconds())
+    return seconds
+
+
+def _keep_restarting(fleets: Crowd, pods: list[str], stopping: threading.Event) -> None:
+    """One per cent of the pods a minute."""
+    share = max(1, len(pods) // 100)
+    while not stopping.wait(60 / share):
+        fleets.crash([fleets.random.choice(pods)])
+
+
+def _burst(bench: Bench, suffix: str) -> None:
+    """A hundred edits at once (all fleets where there are fewer)."""
+    indexes = bench.crowd.random.sample(range(bench.crowd.count), min(100, bench.crowd.count))
+    bench.audit.skip()
+    began = datetime.now(UTC)
+    crowd.in_parallel(lambda index: bench.crowd.edit(index, "burst"), indexes)
+    wanted = {f"{crowd.name(index)}-router" for index in indexes}
+    seen: dict[str, datetime] = {}
+
+    def all_written() -> bool:
+        seen.update({w.name: w.time for w in bench.writes() if w.resource == "services" and w.time >= began})
+        return wanted <= seen.keys()
+
+    wait("all edits are applied", all_written, 300, 0.2)
+    bench.report.add(f"burst_100_seconds{suffix}", (max(seen.values()) - began).total_seconds(), "s", 15.0)
+    bench.settled()
+
+
+def _behind_failing(bench: Bench) -> None:
+    """An edit of a healthy fleet while 50 others fail at every try."""
+    bench.crowd.break_fleets(range(50))
+    time.sleep(2)
+    latencies = []
+    for number in range(20):
+        index = bench.crowd.random.randrange(50, bench.crowd.count)
+        latencies.append(_one_edit(bench, index, f"healthy{number}"))
+    bench.report.add("healthy_behind_50_failing_seconds", max(latencies), "s", 2.0, latencies)
+    mended = {"spec": {"router": {"service": {"annotations": {"no/slash/allowed": None}}}}}
+    crowd.in_parallel(lambda i: bench.cluster.api.merge(f"{FLEETS}/{crowd.name(i)}", mended), range(50))
+    bench.settled(within=1200)
+
+
+def _one_edit(bench: Bench, index: int, mark: str) -> float:
+    """Seconds from an edit to its write."""
+    bench.audit.skip()
+    bench.crowd.edit(index, mark)
+    began = datetime.now(UTC)
+    return (_reaction_time(bench, index) - began).total_seconds()
+
+
+def _reaction_time(bench: Bench, index: int, within: float = 120) -> datetime:
+    found: list[datetime] = []
+
+    def written() -> bool:
+        found.extend(
+            w.time for w in bench.writes() if w.resource == "services" and w.name == f"{crowd.name(index)}-router"
+        )
+        return bool(found)
+
+    wait(f"the edit of {crowd.name(index)} is applied", written, within, 0.1)
+    return found[0]
+
+
+def _restart(bench: Bench, suffix: str) -> None:
+    """A graceful restart with one edit made meanwhile: its reaction, then all fleets verified, and what was written."""
+    operator = bench.operator("first")
+    operator.stop()
+    index = bench.crowd.random.randrange(bench.crowd.count)
+    bench.crowd.edit(index, f"restart{suffix}")
+    bench.audit.skip()
+    began, started = datetime.now(UTC), time.monotonic()
+    operator.start()
+    reacted = _reaction_time(bench, index)
+    bench.report.add(f"restart_first_reaction_seconds{suffix}", (reacted - began).total_seconds(), "s", 10.0)
+    wait("all fleets are verified", lambda: _reconciled(operator) >= bench.crowd.count, 600, 0.2)
+    bench.report.add(f"restart_verified_seconds{suffix}", time.monotonic() - started, "s", 60.0)
+    time.sleep(3)
+    others = [w for w in bench.writes() if crowd.name(index) not in w.name]
+    bench.report.add(f"restart_writes{suffix}", len(others), "writes", 0)
+
+
+def _kill(bench: Bench) -> None:
+    """The leader is killed beside a warm standby, with an edit at that moment."""
+    first, second = bench.operator("first"), bench.operator("second")
+    second.start()
+    index = bench.crowd.random.randrange(bench.crowd.count)
+    bench.audit.skip()
+    first.kill()
+    bench.crowd.edit(index, "kill")
+    began = datetime.now(UTC)
+    reacted = _reaction_time(bench, index)
+    seconds = (reacted - began).total_seconds()
+    bench.report.add("kill_first_reaction_seconds", seconds, "s", LEASE_SECONDS + 5.0)
+    bench.settled()
+    first.start()
+
+
+def _two_writers(bench: Bench) -> None:
+    """The leader is stopped past its lease and wakes up beside its successor, with work waiting for it."""
+    paused, other = bench.operator("second"), bench.operator("first")
+    wait("the standby stands by", lambda: _leads(paused) and not _leads(other), 60, 0.2)
+    indexes = bench.crowd.random.sample(range(bench.crowd.count), min(50, bench.crowd.count))
+    crowd.in_parallel(lambda index: bench.crowd.edit(index, "paused"), indexes)
+    paused.freeze()
+    wait("the standby leads", lambda: _leads(other), 60, 0.2)
+    bench.audit.skip()
+    crowd.in_parallel(lambda index: bench.crowd.edit(index, "woken"), indexes)
+    paused.thaw()
+    time.sleep(10)
+    bench.report.add("two_writers_writes", len(bench.writes("second")), "writes", 0)
+    bench.settled()
+    paused.stop()
+
+
+def _memory(bench: Bench) -> None:
+    """Peak resident memory of the operator that has seen it all."""
+    peak = bench.operator("first").peak_memory_mb()
+    bench.report.add("memory_peak_mb", peak, "MB", 300.0)
+
+
+def _rest(bench: Bench) -> None:
+    seconds = float(os.environ.get("BENCH_REST_SECONDS", "600"))
+    bench.settled(10)
+    _say(f"at rest for {seconds:.0f} s")
+    bench.audit.skip()
+    time.sleep(seconds)
+    bench.report.add("writes_at_rest", len(bench.writes()), "writes", 0)
+    bench.report.notes.append(f"at rest was {seconds:.0f} s")
+
+
+def _leads(operator: OperatorProcess) -> bool:
+    return _metric(operator, "heterofleet_operator_leader") == 1
+
+
+def _reconciled(operator: OperatorProcess) -> float:
+    return _metric(operator, 'heterofleet_operator_reconciles_total{outcome="done"}')
+
+
+def _metric(operator: OperatorProcess, name: str) -> float:
+    for line in operator.metrics().splitlines():
+        if line.startswith(f"{name} "):
+            return float(line.rpartition(" ")[2])
+    return 0.0
+
+
+def _user(account: str) -> str:
+    return f"system:serviceaccount:{SYSTEM}:{account}"
+
+
+_started = time.monotonic()
+
+
+def _say(sentence: str) -> None:
+    print(f"bench {time.monotonic() - _started:6.0f} s  {sentence}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
