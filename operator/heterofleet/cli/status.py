@@ -2,8 +2,7 @@
 
 import argparse
 import asyncio
-import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from rich.text import Text
 from heterofleet.api.labels import FLEET, TIER, Manifest, Tier
 from heterofleet.cli import access, fleetdetail, fleettable, freshness, output, terminal
 from heterofleet.cli.access import Api
+from heterofleet.cli.errors import UsageError
 from heterofleet.cli.fleetview import FleetView
 from heterofleet.cli.kubeconfig import Target
 from heterofleet.cluster import errors
@@ -23,6 +23,11 @@ _EVERY_SECONDS: Final = 2.0
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.fleet and options.all_namespaces:
+        raise UsageError("a fleet is in one namespace: give FLEET or --all-namespaces, not both")
+    if options.watch and options.output != "table":
+        raise UsageError("--watch shows tables: leave --output out")
+
     async def session(api: Api, target: Target) -> int:
         screen = terminal.console()
         if options.output == "name":
@@ -99,29 +104,49 @@ async def _objects(api: Api, target: Target, options: argparse.Namespace) -> Any
 
 
 async def _watch(api: Api, target: Target, options: argparse.Namespace, screen: Console) -> None:
-    """Show the picture every two seconds; what could not be asked is said below the last one that could."""
+    shown = pictures(api, target, options, screen)
+    await (_paint(shown, screen) if screen.is_terminal else _append(shown, screen))
+
+
+async def _paint(shown: AsyncIterator[RenderableType], screen: Console) -> None:
     last: RenderableType = Text("")
-    printed = ""
-    with Live(console=screen, auto_refresh=False, screen=False, vertical_overflow="visible") as live:
-        while True:
-            try:
-                last = shown = await picture(api, target, options, screen, datetime.now(UTC))
-            except errors.Unavailable as error:
-                shown = Group(last, Text(), Text(access.sentence(error, target), "red"))
-            if screen.is_terminal:
-                live.update(shown, refresh=True)
-            else:
-                printed = _print_if_new(screen, shown, printed)
-            await asyncio.sleep(_EVERY_SECONDS)
+    try:
+        with Live(console=screen, auto_refresh=False, screen=True) as live:
+            async for last in shown:
+                live.update(last, refresh=True)
+    finally:
+        # The watched screen is gone with the interrupt; what was seen last stays to be read.
+        terminal.show(screen, last)
 
 
-def _print_if_new(screen: Console, shown: RenderableType, before: str) -> str:
+async def _append(shown: AsyncIterator[RenderableType], screen: Console) -> None:
     """A pipe cannot be painted over, so it gets each picture that differs, once."""
-    wide = terminal.console(sys.stdout, 400)
-    with wide.capture() as captured:
-        wide.print(shown)
-    text = captured.get()
-    if text != before:
-        terminal.show(screen, shown)
-        screen.file.write("\n")
-    return text
+    before = ""
+    async for picture_ in shown:
+        text = terminal.text(picture_)
+        if text != before:
+            screen.file.write(f"{text}\n")
+            screen.file.flush()
+        before = text
+
+
+async def pictures(
+    api: Api,
+    target: Target,
+    options: argparse.Namespace,
+    screen: Console,
+    pause: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(_EVERY_SECONDS),
+) -> AsyncIterator[RenderableType]:
+    """What is to be seen, again and again; what could not be asked is said below the last that could."""
+    last: RenderableType = Text("")
+    while True:
+        try:
+            last = await picture(api, target, options, screen, datetime.now(UTC))
+            yield last
+        except errors.Unavailable as error:
+            yield Group(last, Text(), Text(f"At {_clock()} {access.sentence(error, target)}.", "red"))
+        await pause()
+
+
+def _clock() -> str:
+    return f"{datetime.now(UTC):%H:%M:%S} UTC"

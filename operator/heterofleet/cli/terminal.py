@@ -1,5 +1,6 @@
 """Shows tables and texts as wide as they may be: the terminal's width for a person, no limit for a pipe."""
 
+import io
 import sys
 from typing import IO, Final
 
@@ -7,7 +8,7 @@ from rich.console import Console, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
 
-_WIDEST: Final = 400
+_WIDEST: Final = 10_000
 """Of what is written to a pipe, where nothing needs to be cut."""
 
 
@@ -17,14 +18,21 @@ def console(stream: IO[str] | None = None, width: int | None = None) -> Console:
 
 
 def show(screen: Console, content: RenderableType) -> None:
-    """Print without the blanks that pad a table's lines."""
-    # A pipe has no width of its own, and 80 columns would cut the sentences that scripts search for.
-    wide = screen if screen.is_terminal else console(screen.file, _WIDEST)
-    with wide.capture() as captured:
-        wide.print(content)
-    for line in captured.get().splitlines():
-        screen.file.write(f"{line.rstrip()}\n")
+    """Print as wide as `screen` is, or without a limit where it is no terminal."""
+    screen.file.write(_printed(screen, content) if screen.is_terminal else text(content))
     screen.file.flush()
+
+
+def text(content: RenderableType) -> str:
+    """What a pipe gets: 80 columns would cut the sentences that scripts search for."""
+    return _printed(console(io.StringIO(), _WIDEST), content)
+
+
+def _printed(screen: Console, content: RenderableType) -> str:
+    """Without the blanks that pad a table's lines."""
+    with screen.capture() as captured:
+        screen.print(content)
+    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
 def columns(*titles: str) -> Table:

@@ -17,6 +17,7 @@ class StoredApi:
         self.objects = dict(objects)
         self.forbidden = forbidden
         self.merged: list[tuple[str, Manifest]] = []
+        self.down = False
         self.denied: frozenset[tuple[str, str]] = frozenset()
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Manifest:
@@ -40,6 +41,8 @@ class StoredApi:
         return {"status": {"allowed": (asked["verb"], asked["resource"]) not in self.denied}}
 
     def _guard(self, path: str) -> None:
+        if self.down:
+            raise errors.Unavailable(f"GET {path}: [Connect call failed]")
         if path in self.forbidden:
             raise errors.Forbidden("forbidden", status=403)
 

@@ -151,3 +151,17 @@ async def test_an_old_status_says_how_old_it_may_be() -> None:
 async def test_no_fleets_are_a_sentence() -> None:
     assert await seen(api(), options()) == "No fleets in namespace prod.\n"
     assert await seen(api(), options(all_namespaces=True)) == "No fleets in any namespace.\n"
+
+
+async def test_watching_survives_a_server_that_does_not_answer() -> None:
+    cluster = api(stored.READY)
+    screen = terminal.console(io.StringIO())
+
+    async def stop() -> None:
+        cluster.down = True
+
+    shown = status.pictures(cluster, TARGET, options(), screen, stop)
+    first, second = terminal.text(await anext(shown)), terminal.text(await anext(shown))
+    assert first.splitlines()[1].split()[:2] == ["chat", "True"]
+    assert second.splitlines()[: len(first.splitlines())] == first.splitlines()
+    assert second.splitlines()[-1].endswith("(context here) does not answer: the connection is refused.")
