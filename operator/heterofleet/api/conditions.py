@@ -170,6 +170,9 @@ class InstanceStatus(Reported):
     ranks: int = Field(0, description="Pods of the group.")
     restarts: int = Field(0, description="Failures counted since it was last Ready for restartResetSeconds.")
     failure: str = Field("", description="Identity of the last failure counted, so that it counts once.")
+    unplaced: int = Field(
+        0, description="Times in a row that it was removed, since its pods did not all find a place in time."
+    )
     since: Timestamp | None = Field(None, description="When it came into this state.")
     retry_at: Timestamp | None = Field(None, description="When it is tried again, while it backs off.")
     last_exit: LastExit | None = None

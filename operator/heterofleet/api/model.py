@@ -57,7 +57,7 @@ class ModelSource(Model):
     source: Annotated[str, StringConstraints(pattern=_SOURCE, max_length=512)] = Field(
         description="hf://ORG/NAME, s3://BUCKET/PREFIX, pvc://CLAIM/PATH or file:///PATH (in the image or on a volume)."
     )
-    revision: ShortText = Field("main", description="Branch, tag or commit of an hf:// source; others ignore it.")
+    revision: ShortText = Field("main", description="Branch, tag or commit of an hf:// source.")
     served_name: Annotated[str, StringConstraints(pattern=_SERVED_NAME, max_length=128)] | None = Field(
         None,
         description="Name by which clients ask for this tier; <fleet>-large or <fleet>-small unless given. Immutable.",
@@ -74,6 +74,11 @@ class ModelSource(Model):
             cel="!has(self.tokenSecret) || self.source.startsWith('hf://')",
             message="model.tokenSecret belongs to an hf:// source: remove it, or use hf://",
             holds=lambda m: m.token_secret is None or m.source.startswith("hf://"),
+        ),
+        Rule(
+            cel="self.revision == 'main' || self.source.startsWith('hf://')",
+            message="model.revision belongs to an hf:// source: remove it, or name the revision in the path",
+            holds=lambda m: m.revision == "main" or m.source.startswith("hf://"),
         ),
     )
     TRANSITIONS: ClassVar = (

@@ -213,6 +213,12 @@ class TierSpec(Model):
             message="resources may not name placement.gpuResource, since parallelism sets the GPUs: remove it there",
             holds=lambda t: t.placement.gpu_resource not in {**t.resources.requests, **t.resources.limits},
         ),
+        Rule(
+            cel="!has(self.model.tokenSecret) || !has(self.engine.env)"
+            " || !self.engine.env.exists(variable, variable.name == 'HF_TOKEN')",
+            message="model.tokenSecret and engine.env both set HF_TOKEN: keep model.tokenSecret alone",
+            holds=lambda t: t.model.token_secret is None or all(v.name != "HF_TOKEN" for v in t.engine.env),
+        ),
     )
 
     @property

@@ -9,11 +9,12 @@ from enum import StrEnum
 from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 from heterofleet.api.base import Annotations, Image, Labels, Model, Overlay, Rule
 from heterofleet.api.conditions import FleetStatus
 from heterofleet.api.labels import FleetKey, Manifest, Tier
-from heterofleet.api.tier import Resources, TierSpec
+from heterofleet.api.tier import Lifecycle, Resources, TierSpec
 
 NAME_LENGTH = 40
 """Longest name of a fleet: its StatefulSets' names must stay <= 52 characters (contracts.md)."""
@@ -110,6 +111,16 @@ class Monitoring(Model):
     labels: Labels = Field(default_factory=dict, description="Labels of both objects, for Prometheus' selectors.")
 
 
+_GROUPS_ALONE = (
+    "max_group_restarts",
+    "restart_reset_seconds",
+    "node_lost_seconds",
+    "max_evacuating",
+    "evacuate_after_seconds",
+)
+_DEFAULTS = Lifecycle()
+
+
 class FleetSpec(Model):
     """A fleet: a large tier that plans, a small tier that executes, the router between them."""
 
@@ -145,6 +156,15 @@ class FleetSpec(Model):
             " || self.large.model.servedName != self.small.model.servedName",
             message="the tiers' servedName must differ: clients choose a tier by it",
             holds=lambda s: s.large.model.served_name is None or s.large.model.served_name != s.small.model.served_name,
+        ),
+        Rule(
+            # The server fills in the defaults first, so that a value left alone cannot be told from the default.
+            cel=" && ".join(
+                f"self.small.lifecycle.{to_camel(name)} == {getattr(_DEFAULTS, name)}" for name in _GROUPS_ALONE
+            ),
+            message=f"{', '.join(to_camel(name) for name in _GROUPS_ALONE)} are about groups of pods:"
+            " remove them from small.lifecycle",
+            holds=lambda s: all(getattr(s.small.lifecycle, name) == getattr(_DEFAULTS, name) for name in _GROUPS_ALONE),
         ),
     )
 
