@@ -106,22 +106,26 @@ class Lifecycle(Model):
         300, ge=0, le=86_400, description="Longest time that running requests get before their GPUs are taken."
     )
     max_group_restarts: int = Field(
-        5, ge=0, le=100, description="Restarts of an instance after which it is Failed and its GPUs are freed."
+        5,
+        ge=0,
+        le=100,
+        description="Failures of a group after which it is Failed and its GPUs are freed; large tier only.",
     )
     restart_reset_seconds: int = Field(
-        3600, ge=60, le=604_800, description="Time Ready after which an instance's restarts are forgotten."
+        3600, ge=60, le=604_800, description="Time Ready after which a group's failures are forgotten; large tier only."
     )
     node_lost_seconds: int = Field(
         60, ge=10, le=3600, description="Time after which an instance on an unreachable node is given up and replaced."
     )
     max_evacuating: int = Field(
-        1, ge=1, le=100, description="Instances that may leave cordoned nodes at the same time."
+        1, ge=1, le=100, description="Groups that may leave cordoned nodes at the same time; large tier only."
     )
     evacuate_after_seconds: int = Field(
         600,
         ge=0,
         le=86_400,
-        description="Time without a free place elsewhere after which an instance on a cordoned node is drained anyway.",
+        description="Time without a free place elsewhere after which a group on a cordoned node is drained anyway; large"
+        " tier only.",
     )
 
 

@@ -114,7 +114,6 @@ class Monitoring(Model):
 _GROUPS_ALONE = (
     "max_group_restarts",
     "restart_reset_seconds",
-    "node_lost_seconds",
     "max_evacuating",
     "evacuate_after_seconds",
 )
