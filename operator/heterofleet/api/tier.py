@@ -124,8 +124,8 @@ class Lifecycle(Model):
         600,
         ge=0,
         le=86_400,
-        description="Time without a free place elsewhere after which a group on a cordoned node is drained anyway; large"
-        " tier only.",
+        description="Time without a free place elsewhere after which a group on a cordoned node is drained anyway;"
+        " large tier only.",
     )
 
 
