@@ -58,8 +58,12 @@ CASES = {
         argo=("Progressing", "Rolling: 1 of 4 small instances is new"),
         flux="InProgress",
     ),
-    "refused": Case(
-        conditions={"Accepted": (False, "DoesNotFit", "The large model needs 236 GB"), "Ready": STARTING},
+    "refused while it moves": Case(
+        conditions={
+            "Accepted": (False, "DoesNotFit", "The large model needs 236 GB"),
+            "Ready": STARTING,
+            "Reconciling": (True, "Progressing", "1 instance starts"),
+        },
         argo=("Degraded", "DoesNotFit: The large model needs 236 GB"),
         flux="Failed",
     ),
