@@ -254,8 +254,10 @@ class Life:
 
     def _see_end(self) -> None:
         code = self._process.code() if self._process else None
-        if code is None:
+        if self._process is None or code is None:
             return
+        # Its last words come before ours.
+        self._process.kill()
         if self._drain is not None and self._drain.asked:
             raise Over(self._drain.code, self._drain.cause)
         raise Over(code or Code.ENGINE_ENDED, f"the engine ended by itself with code {code}")
