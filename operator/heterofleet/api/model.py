@@ -22,9 +22,6 @@ class ModelFacts(Model):
     """What is known of a model; each fact given here beats the operator's catalogue, the others are taken from it."""
 
     parameters: _Large | None = Field(None, description="All weights, as a count: 235000000000 for a 235B model.")
-    active_parameters: _Large | None = Field(
-        None, description="Weights that one token uses, as a count; parameters unless given."
-    )
     weight_bytes: _Large | None = Field(
         None, description="Bytes of the weights in GPU memory; from parameters and dtype unless given."
     )

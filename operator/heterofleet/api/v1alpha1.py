@@ -5,15 +5,16 @@ A fleet is parsed once, at the edge, into these models; everything behind works 
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field
-from pydantic.alias_generators import to_camel
 
 from heterofleet.api.base import Annotations, Image, Labels, Model, Overlay, Rule
 from heterofleet.api.conditions import FleetStatus
 from heterofleet.api.labels import FleetKey, Manifest, Tier
+from heterofleet.api.placement import Placement
 from heterofleet.api.tier import Lifecycle, Resources, TierSpec
 
 NAME_LENGTH = 40
@@ -111,13 +112,26 @@ class Monitoring(Model):
     labels: Labels = Field(default_factory=dict, description="Labels of both objects, for Prometheus' selectors.")
 
 
-_GROUPS_ALONE = (
-    "max_group_restarts",
-    "restart_reset_seconds",
-    "max_evacuating",
-    "evacuate_after_seconds",
-)
-_DEFAULTS = Lifecycle()
+_OF_GROUPS: Mapping[str, tuple[int, Callable[[TierSpec], int]]] = {
+    "lifecycle.maxGroupRestarts": (Lifecycle().max_group_restarts, lambda tier: tier.lifecycle.max_group_restarts),
+    "lifecycle.restartResetSeconds": (
+        Lifecycle().restart_reset_seconds,
+        lambda tier: tier.lifecycle.restart_reset_seconds,
+    ),
+    "lifecycle.maxEvacuating": (Lifecycle().max_evacuating, lambda tier: tier.lifecycle.max_evacuating),
+    "lifecycle.evacuateAfterSeconds": (
+        Lifecycle().evacuate_after_seconds,
+        lambda tier: tier.lifecycle.evacuate_after_seconds,
+    ),
+    "placement.gangTimeoutSeconds": (
+        Placement().gang_timeout_seconds,
+        lambda tier: tier.placement.gang_timeout_seconds,
+    ),
+}
+"""What has no meaning for instances of one pod: its default, and where it stands.
+
+The server fills in defaults before it asks the rules, so that the default is all that can be allowed.
+"""
 
 
 class FleetSpec(Model):
@@ -157,13 +171,9 @@ class FleetSpec(Model):
             holds=lambda s: s.large.model.served_name is None or s.large.model.served_name != s.small.model.served_name,
         ),
         Rule(
-            # The server fills in the defaults first, so that a value left alone cannot be told from the default.
-            cel=" && ".join(
-                f"self.small.lifecycle.{to_camel(name)} == {getattr(_DEFAULTS, name)}" for name in _GROUPS_ALONE
-            ),
-            message=f"{', '.join(to_camel(name) for name in _GROUPS_ALONE)} are about groups of pods:"
-            " remove them from small.lifecycle",
-            holds=lambda s: all(getattr(s.small.lifecycle, name) == getattr(_DEFAULTS, name) for name in _GROUPS_ALONE),
+            cel=" && ".join(f"self.small.{path} == {default}" for path, (default, _) in _OF_GROUPS.items()),
+            message=f"{', '.join(_OF_GROUPS)} are about groups of pods: remove them from small",
+            holds=lambda s: all(value(s.small) == default for default, value in _OF_GROUPS.values()),
         ),
     )
 
