@@ -1,6 +1,7 @@
 """The definitions made of the models: what the API server demands of a schema, and that nothing is left unsaid."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from cases.judging import models
 from heterofleet import generate
-from heterofleet.api import base, crd, v1alpha1
+from heterofleet.api import base, crd, engine, placement, v1alpha1
 
 ROOT = Path(__file__).parents[3]
 
@@ -104,3 +106,19 @@ def test_the_charts_copy_differs_by_the_annotation_that_keeps_it_alone() -> None
         kept = yaml.safe_load((ROOT / "charts/heterofleet/files/crds" / path.name).read_text("utf-8"))
         assert kept["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
         assert kept == plain
+
+
+PASSED_ON_WHOLE = (engine.EnvVar, placement.Toleration)
+
+
+def test_no_field_is_accepted_and_ignored() -> None:
+    package = ROOT / "operator" / "heterofleet"
+    code = "\n".join(path.read_text("utf-8") for path in package.rglob("*.py") if path.parent != package / "api")
+    unread = [
+        f"{model.__name__}.{name}"
+        for model in models(v1alpha1.FleetSpec)
+        if model not in PASSED_ON_WHOLE
+        for name in model.model_fields
+        if not re.search(rf"\.{name}\b", code)
+    ]
+    assert unread == []
