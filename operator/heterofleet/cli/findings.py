@@ -56,6 +56,7 @@ def examine(text: str, known: Catalogue) -> Examined:
             reading = schema.read(document.body)
             findings.extend(_refusals(document, reading))
             if reading.fleet is not None:
+                findings.extend(_repeats(document, reading.fleet, fleets))
                 fleets.append(reading.fleet)
                 findings.extend(_judgements(document, reading.fleet, known))
     return Examined(tuple(fleets), meant, tuple(findings))
@@ -94,7 +95,8 @@ def _about(body: Any) -> tuple[_About | None, Path]:
         return _About(Severity.NOTE, f"{TIER_KIND} is the operator's own object: leave it out of files"), ("kind",)
     ours = version.split("/", maxsplit=1)[0] == GROUP
     if ours or difflib.SequenceMatcher(None, kind, FLEET_KIND).ratio() >= _ALIKE:
-        return _About(Severity.ERROR, f"kind {kind or 'is missing'} is unknown; did you mean {FLEET_KIND}?"), ("kind",)
+        wrong = f"kind {kind} is unknown" if kind else "kind is missing"
+        return _About(Severity.ERROR, f"{wrong}; did you mean {FLEET_KIND}?"), ("kind",)
     if not kind or not version:
         return _About(Severity.ERROR, "is not a Kubernetes object: it has no apiVersion and kind"), ()
     return _About(Severity.NOTE, f"{kind} is not a fleet: skipped"), ("kind",)
@@ -112,6 +114,16 @@ def _refusals(document: Document, reading: schema.Reading) -> list[Finding]:
         for violation in reading.violations
     ]
     return sorted(found, key=lambda finding: finding.span)
+
+
+def _repeats(
+    document: Document, fleet: HeterogeneousDeployment, before: list[HeterogeneousDeployment]
+) -> Iterator[Finding]:
+    """Of two fleets with one name the later one would silently be the one that is applied."""
+    if any(other.key == fleet.key for other in before):
+        path: Path = ("metadata", "name")
+        message = f"{fleet.key.name} in namespace {fleet.key.namespace} stands here twice, and the last one counts"
+        yield Finding(Severity.WARNING, document.value_span(path), yamltext.dotted(path), "", message)
 
 
 def _judgements(document: Document, fleet: HeterogeneousDeployment, known: Catalogue) -> Iterator[Finding]:

@@ -4,15 +4,14 @@ The models are read as the API server reads a JSON body: no coercion of types, c
 for a field counts as the field's absence. Second step of `validate`, after `yamltext`.
 """
 
-import json
-from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
-from heterofleet.cli import extraargs, fields
+from heterofleet.cli import extraargs, fields, sentences
 from heterofleet.cli.yamltext import Path
 
 
@@ -71,76 +70,4 @@ def _violation(detail: ErrorDetails) -> Violation:
     path = tuple(step for step in detail["loc"] if step != "[key]")
     if detail["type"] == "extra_forbidden":
         return Violation(path, fields.advice(path), at_key=True)
-    if path == ("metadata", "name") and detail["type"].startswith("string_"):
-        return Violation(path, _NAME_RULE)
-    sentence = _SENTENCES.get(detail["type"])
-    return Violation(path, sentence(detail, path) if sentence else _plain(detail))
-
-
-_NAME_RULE: Final = (
-    "a fleet's name has at most 40 characters, begins with a letter, ends with a letter or digit, "
-    "and holds only lower-case letters, digits and '-'"
-)
-
-
-def _plain(detail: ErrorDetails) -> str:
-    message = detail["msg"].removeprefix("Value error, ")
-    return message if message.startswith("Value error") else message[:1].lower() + message[1:]
-
-
-def _wrong_type(expected: str) -> Callable[[ErrorDetails, Path], str]:
-    return lambda detail, _: f"must be {expected}, not {_shown(detail['input'])}"
-
-
-def _not_text(detail: ErrorDetails, _: Path) -> str:
-    value = detail["input"]
-    if isinstance(value, bool | int | float):
-        return f'must be text: put it in quotes, "{_shown(value)}"'
-    return f"must be text, not {_shown(value)}"
-
-
-def _bound(words: str, key: str) -> Callable[[ErrorDetails, Path], str]:
-    return lambda detail, _: f"must be {words} {detail['ctx'][key]}, not {_shown(detail['input'])}"
-
-
-def _no_choice(detail: ErrorDetails, _: Path) -> str:
-    choices = str(detail["ctx"]["expected"]).replace("'", "")
-    names = choices.replace(" or ", ", ").split(", ")
-    return f"{_shown(detail['input'])} is not one of {choices}{fields.did_you_mean(str(detail['input']), names)}"
-
-
-def _wrong_pattern(detail: ErrorDetails, path: Path) -> str:
-    field = fields.field(path)
-    shape = field.description if field and field.description else f"text that matches {detail['ctx']['pattern']}"
-    return f"{_shown(detail['input'])} is not of the form {shape.removesuffix('.')}"
-
-
-def _missing(_: ErrorDetails, path: Path) -> str:
-    field = fields.field(path)
-    return f"is required: {field.description}" if field and field.description else "is required"
-
-
-_SENTENCES: Final[Mapping[str, Callable[[ErrorDetails, Path], str]]] = {
-    "missing": _missing,
-    "int_type": _wrong_type("a whole number"),
-    "int_from_float": _wrong_type("a whole number"),
-    "float_type": _wrong_type("a number"),
-    "bool_type": _wrong_type("true or false"),
-    "dict_type": _wrong_type("a mapping"),
-    "model_type": _wrong_type("a mapping"),
-    "list_type": _wrong_type("a list"),
-    "string_type": _not_text,
-    "greater_than_equal": _bound("at least", "ge"),
-    "less_than_equal": _bound("at most", "le"),
-    "enum": _no_choice,
-    "literal_error": _no_choice,
-    "string_pattern_mismatch": _wrong_pattern,
-}
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list"
-    return json.dumps(value)
+    return Violation(path, sentences.of(detail, path))

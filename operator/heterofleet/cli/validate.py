@@ -67,7 +67,8 @@ def show(source: Source, examined: Examined, stream: TextIO) -> None:
     for finding in examined.findings:
         place = f"{source.name}:{finding.span.line}:{finding.span.column}:"
         about = f" {finding.path}:" if finding.path else ""
-        reason = paint("dim", f" [{finding.reason}]") if finding.severity is Severity.WARNING else ""
+        told = finding.severity is Severity.WARNING and finding.reason
+        reason = paint("dim", f" [{finding.reason}]") if told else ""
         severity = paint(_STYLES[finding.severity], f"{finding.severity}:")
         print(f"{paint('bold', place)} {severity}{about} {finding.message}{reason}", file=stream)
         if finding.severity is not Severity.NOTE and finding.span.line <= len(lines):

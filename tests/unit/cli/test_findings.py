@@ -71,6 +71,28 @@ def test_a_sound_fleet_has_no_findings() -> None:
         ("engine: {extraArgs: --x}", (7, 21, "spec.large.engine.extraArgs"), 'must be a list, not "--x"'),
         ("engine: {prefixCaching: 1}", (7, 25, "spec.large.engine.prefixCaching"), "must be true or false, not 1"),
         ("engine: {image: 7}", (7, 17, "spec.large.engine.image"), 'must be text: put it in quotes, "7"'),
+        ('engine: {image: ""}', (7, 17, "spec.large.engine.image"), "must not be empty"),
+        ("engine: {image: a b}", (7, 17, "spec.large.engine.image"), '"a b" is not an image: text without blanks'),
+        (
+            "engine: {sharedMemory: 16Gb}",
+            (7, 24, "spec.large.engine.sharedMemory"),
+            '"16Gb" is not an amount such as 4, 500m or 16Gi',
+        ),
+        (
+            "placement: {nodeSelector: {a: b c}}",
+            (7, 31, "spec.large.placement.nodeSelector.a"),
+            "\"b c\" is not a label's value: letters, digits, '-', '_' and '.'",
+        ),
+        (
+            "imagePullSecrets: [{name: A_B}]",
+            (7, 27, "spec.large.imagePullSecrets[0].name"),
+            "\"A_B\" is not the name of an object: lower-case letters, digits, '-' and '.'",
+        ),
+        (
+            f"engine: {{image: {'a' * 600}}}",
+            (7, 17, "spec.large.engine.image"),
+            "must have at most 512 characters",
+        ),
         (
             "engine: {dtype: bf16}",
             (7, 17, "spec.large.engine.dtype"),
@@ -197,6 +219,12 @@ def test_other_kinds_are_noted_and_do_not_fail() -> None:
 )
 def test_what_was_meant_as_a_fleet_is_not_skipped(text: str, found: tuple[str, int, int, str, str]) -> None:
     assert said(text) == [found]
+
+
+def test_a_name_that_stands_twice_is_a_warning() -> None:
+    assert said(f"{SOUND}---\n{SOUND}") == [
+        ("warning", 15, 18, "metadata.name", "chat in namespace default stands here twice, and the last one counts")
+    ]
 
 
 def test_every_document_and_every_item_of_a_list_is_read() -> None:
