@@ -1,11 +1,13 @@
 """Executes a fleet's `Changes`: applies in order, then prunes, and says what happened.
 
-Stands after `objects.changes` in a reconcile. Answers go into the cache at once, so that the next reconcile sees
+Stands after `objects.changes` in a reconcile. Names that the cache does not know are looked up first, all of them,
+and nothing is written where one is somebody else's. Answers go into the cache at once, so that the next reconcile sees
 its own writes without waiting for the watch. Nothing is pruned after a failed apply: what was to replace the
 pruned object may not exist. One refused object does not keep the others from being applied, since each is
 needed by what exists already.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -41,23 +43,69 @@ class Memory(Protocol):
         """The UID under which an object is known, or None."""
 
 
-async def execute(changes: Changes, cluster: Cluster, memory: Memory, *, owner_uid: str) -> Outcome:
-    """Applies and prunes for the fleet with `owner_uid`; `NotLeader` and a lost server end it at once."""
-    applied: list[Ref] = []
-    failed: list[Failure] = []
+@dataclass(frozen=True)
+class Survey:
+    """What is known of the objects to apply: the UIDs that those have which exist, and whose names are taken."""
+
+    uids: Mapping[Ref, str]
+    taken: tuple[Ref, ...] = ()
+    failed: tuple[Failure, ...] = ()
+
+
+async def survey(changes: Changes, cluster: Cluster, memory: Memory, *, owner_uid: str) -> Survey:
+    """Looks at every object to apply that the cache does not know: it may lack our label and still have the name.
+
+    Before anything is written, since a fleet with one name taken must not leave half of its objects behind.
+    """
+    refs = [Ref.of(manifest) for manifest in changes.apply]
+    uids = {ref: uid for ref in refs if (uid := memory.uid_of(ref)) is not None}
+    unknown = [ref for ref in refs if ref not in uids]
+    answers = await asyncio.gather(*(_find(ref, cluster) for ref in unknown))
     taken: list[Ref] = []
+    failed: list[Failure] = []
+    for ref, answer in zip(unknown, answers, strict=True):
+        if isinstance(answer, errors.ClusterError):
+            failed.append(Failure(ref, answer))
+        elif answer is not None and objects.controller_uid(answer["metadata"]) != owner_uid:
+            taken.append(ref)
+        elif answer is not None:
+            uids[ref] = answer["metadata"]["uid"]
+    return Survey(uids, tuple(taken), tuple(failed))
+
+
+async def _find(ref: Ref, cluster: Cluster) -> Manifest | errors.ClusterError | None:
+    try:
+        return await cluster.get(ref)
+    except (errors.NotLeader, errors.Unavailable):
+        raise
+    except errors.ClusterError as exc:
+        return exc
+
+
+async def execute(
+    changes: Changes, cluster: Cluster, memory: Memory, *, owner_uid: str, known: Survey | None = None
+) -> Outcome:
+    """Applies and prunes for the fleet with `owner_uid`; `NotLeader` and a lost server end it at once.
+
+    `known` is the survey of the same changes, if it was made already. Where a name is taken nothing is written.
+    """
+    found = known or await survey(changes, cluster, memory, owner_uid=owner_uid)
+    if found.taken:
+        return Outcome((), (), (), found.taken, {})
+    applied: list[Ref] = []
+    failed = list(found.failed)
+    unseen = {failure.ref for failure in failed}
     mutated: dict[Ref, Mutation] = {}
     for manifest in changes.apply:
         ref = Ref.of(manifest)
+        if ref in unseen:
+            continue
         try:
-            stored = await _apply(manifest, ref, cluster, memory, owner_uid)
+            stored = await _apply(manifest, found.uids.get(ref), cluster)
         except (errors.NotLeader, errors.Unavailable):
             raise
         except errors.ClusterError as exc:
             failed.append(Failure(ref, exc))
-            continue
-        if stored is None:
-            taken.append(ref)
             continue
         applied.append(ref)
         memory.put(stored)
@@ -65,29 +113,18 @@ async def execute(changes: Changes, cluster: Cluster, memory: Memory, *, owner_u
         if differing:
             mutated[ref] = Mutation(objects.digest(manifest), frozenset(differing))
     pruned: list[Ref] = []
-    if not failed and not taken:
+    if not failed:
         for child in changes.prune:
             failure = await _prune(child, cluster)
             if failure is None:
                 pruned.append(child.ref)
             else:
                 failed.append(failure)
-    return Outcome(tuple(applied), tuple(pruned), tuple(failed), tuple(taken), mutated)
+    return Outcome(tuple(applied), tuple(pruned), tuple(failed), (), mutated)
 
 
-async def _apply(manifest: Manifest, ref: Ref, cluster: Cluster, memory: Memory, owner_uid: str) -> Manifest | None:
-    """Applies one object, or gives None when its name is somebody else's.
-
-    An object that the cache does not know is read first: it may lack our label and still have the name. What is
-    known is applied with its UID, which the server compares, so that a successor under the name is not touched.
-    """
-    uid = memory.uid_of(ref)
-    if uid is None:
-        existing = await cluster.get(ref)
-        if existing is not None:
-            if objects.controller_uid(existing["metadata"]) != owner_uid:
-                return None
-            uid = existing["metadata"]["uid"]
+async def _apply(manifest: Manifest, uid: str | None, cluster: Cluster) -> Manifest:
+    """Applies one object; one that exists with its UID, which the server compares: a successor is not touched."""
     if uid is None:
         return await cluster.apply(manifest)
     return await cluster.apply({**manifest, "metadata": {**manifest["metadata"], "uid": uid}})

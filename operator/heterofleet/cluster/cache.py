@@ -113,9 +113,13 @@ class Cache:
         self._settle_source(source)
 
     def mark_unreadable(self, source: str, kind: kinds.Kind) -> None:
-        """Notes that a right is missing; an operator without rights to read nodes works, but for what needs them."""
+        """Notes that a right or the kind is missing.
+
+        The operator works without nodes and optional kinds, but for what needs them; without its own kinds, pods
+        and other children it must not, since it would take everything for absent.
+        """
         self._unreadable[source] = kind.kind
-        if kind == kinds.NODE:
+        if kind == kinds.NODE or kind.optional:
             self._settle_source(source)
 
     def _settle_source(self, source: str) -> None:
@@ -125,7 +129,7 @@ class Cache:
                 self._listeners.synced()
 
     def unreadable(self) -> frozenset[str]:
-        """The kinds that this process has no right to read."""
+        """The kinds that this process cannot read, mostly for want of a right."""
         return frozenset(self._unreadable.values())
 
     def sizes(self) -> Mapping[str, int]:

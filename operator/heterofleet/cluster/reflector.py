@@ -108,8 +108,8 @@ class Reflector:
                     resource_version = await self._watch(resource_version)
             except errors.Gone:
                 _log.info("The history of %s is gone; listing again", self.source)
-            except errors.Forbidden as exc:
-                _log.warning("May not read %s: %s", self.source, exc)
+            except (errors.Forbidden, errors.NotFound) as exc:
+                _log.warning("Cannot read %s: %s", self.source, exc)
                 self._cache.mark_unreadable(str(self.source), self.source.kind)
             except errors.ClusterError as exc:
                 _log.warning("Watching %s failed: %s", self.source, exc)
