@@ -6,7 +6,7 @@ until the deadline.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,6 +23,7 @@ from heterofleet.metrics.scrape import Engines
 SETTLE_SECONDS = 2.0
 """Routers hear of the mark by their watch; requests that were on the way have arrived by then."""
 LOOKS = 2
+MOST_REMEMBERED = 1000
 DRAINING_COST = "-2147483000"
 DRAINED_COST = "-2147483647"
 """Deletion costs: a ReplicaSet takes drained pods first, then draining ones."""
@@ -75,7 +76,8 @@ class Drains:
         if until is not None and now >= until:
             watch.over = _proof(instance, watch, now, "the deadline passed before it held no request")
             return watch.over
-        if pod.terminating or not pod.ready:
+        if pod.terminating or not pod.started:
+            # Its supervisor drains it, or it has not answered anybody yet (again).
             watch.over = _proof(instance, watch, now, "")
             return watch.over
         if now < watch.since + timedelta(seconds=SETTLE_SECONDS) or _just_looked(watch, now):
@@ -97,10 +99,11 @@ class Drains:
             return None
         return max(engine, sum(count for count in by_router if count is not None))
 
-    def forget_but(self, alive: set[str]) -> None:
-        """Drop what is remembered of pods that are gone."""
-        for uid in self._watches.keys() - alive:
-            del self._watches[uid]
+    def forget_gone(self, alive: Callable[[], Iterable[PodRecord]]) -> None:
+        """Drop what is remembered of pods that are gone, now and then."""
+        if len(self._watches) > MOST_REMEMBERED:
+            present = {pod.uid for pod in alive()}
+            self._watches = {uid: watch for uid, watch in self._watches.items() if uid in present}
 
     async def _patch(self, patches: Sequence[tuple[PodRecord, Manifest]]) -> list[Manifest]:
         changed = []

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 from heterofleet.api import labels
 from heterofleet.api.labels import Component, Tier
-from heterofleet.api.placement import Capacity
-from heterofleet.api.tier import TierSpec
+from heterofleet.api.placement import Capacity, Placement
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.control.ledger import Ledger
 from heterofleet.control.observe import FleetView
 from heterofleet.desired.revision import Role
 from heterofleet.desired.template import Template
-from heterofleet.planning.placing import Places, Shape
+from heterofleet.planning.placing import Demand, Places, Shape
 
 BOUNDLESS = 1_000_000
 
@@ -39,6 +38,7 @@ class Offer:
 
     creatable: int
     sentence: str = ""
+    contended: bool = False
 
 
 def shape_of(template: Template, resource: str) -> Shape:
@@ -73,7 +73,7 @@ def count(fleet: HeterogeneousDeployment, view: FleetView) -> Holdings:
 async def offer(
     fleet: HeterogeneousDeployment,
     tier: Tier,
-    shape: Shape,
+    template: Template,
     wanted: int,
     spare_gpus: int,
     ledger: Ledger,
@@ -83,21 +83,23 @@ async def offer(
 
     `unbound` pods of the tier have no node yet; what the ledger promised them stays promised.
     """
-    spec = fleet.spec.tier(tier)
+    placement = fleet.spec.tier(tier).placement
+    shape = shape_of(template, placement.gpu_resource)
     world = shape.pods * shape.gpus_per_pod
     affordable = min(wanted, max(0, spare_gpus) // world)
     holder = (fleet.key, tier)
-    if spec.placement.capacity is Capacity.ELASTIC:
+    if placement.capacity is Capacity.ELASTIC:
         return Offer(affordable)
     if affordable <= 0 and unbound <= 0:
         ledger.release(holder)
+    demand = Demand.of(template.body["spec"], placement.gpu_resource)
     places = await ledger.reserve(
-        holder, spec.placement, shape, affordable, unbound=unbound, topology_key=spec.placement.topology_key
+        holder, demand, shape, affordable, unbound=unbound, topology_key=placement.topology_key
     )
     if affordable < wanted:
         sentence = f"scaling.gpuBudget {fleet.spec.scaling.gpu_budget} leaves no {world} GPUs for one more now"
-        return Offer(len(places.groups), sentence)
-    return Offer(len(places.groups), _shortage(spec, shape, places))
+        return Offer(len(places.groups), sentence, places.contended)
+    return Offer(len(places.groups), _shortage(placement, shape, places), places.contended)
 
 
 def unbound(view: FleetView, holdings: Holdings, tier: Tier, shape: Shape) -> int:
@@ -106,10 +108,10 @@ def unbound(view: FleetView, holdings: Holdings, tier: Tier, shape: Shape) -> in
     return waiting + holdings.claimed[tier] // shape.gpus_per_pod
 
 
-def _shortage(spec: TierSpec, shape: Shape, places: Places) -> str:
-    product = spec.placement.gpu_product or spec.placement.gpu_resource
+def _shortage(placement: Placement, shape: Shape, places: Places) -> str:
+    product = placement.gpu_product or placement.gpu_resource
     pods = "1 pod" if shape.pods == 1 else f"{shape.pods} pods"
-    together = f" under one {spec.placement.topology_key}" if spec.placement.topology_key else ""
+    together = f" under one {placement.topology_key}" if placement.topology_key else ""
     return (
         f"one more instance needs places for {pods} of {shape.gpus_per_pod} {product}{together}, {places.free_gpus}"
         " such GPUs are free on ready nodes: add nodes, or set placement.capacity: Elastic to have them added by a"

@@ -8,16 +8,15 @@ to one fleet is reserved until its pods are bound, so that two fleets never coun
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from heterofleet.api.labels import FleetKey, Tier
-from heterofleet.api.placement import Placement
 from heterofleet.cluster.cache import Cache
 from heterofleet.cluster.client import Cluster
 from heterofleet.cluster.records import NodeRecord, PodRecord
 from heterofleet.planning import placing
-from heterofleet.planning.placing import Node, Places, Shape, Taint
+from heterofleet.planning.placing import Demand, Node, Places, Shape, Taint
 
 PROMISE_SECONDS = 60
 FOREIGN_SECONDS = 10
@@ -48,7 +47,7 @@ class Ledger:
     async def reserve(
         self,
         holder: Holder,
-        placement: Placement,
+        demand: Demand,
         shape: Shape,
         wanted: int,
         *,
@@ -65,28 +64,29 @@ class Ledger:
             self._promises = [p for p in self._promises if p.until > now and p.holder != holder]
             if wanted <= 0 and unbound <= 0:
                 return Places((), 0)
-            nodes = self._nodes(placement, now)
+            nodes = self._nodes(demand, now)
             while True:
                 started = placing.place(nodes, Shape(1, shape.gpus_per_pod), unbound, None)
                 rest = placing.without(nodes, started, shape.gpus_per_pod)
                 places = placing.place(rest, shape, wanted, topology_key)
-                unread = self._unread(nodes, started, places, wanted, placement.gpu_resource, now)
+                unread = self._unread(nodes, started, places, wanted, demand.gpu_resource, now)
                 if not unread:
                     break
-                await asyncio.gather(*(self._read_foreign(name, placement.gpu_resource, now) for name in unread))
-                nodes = self._nodes(placement, now)
+                await asyncio.gather(*(self._read_foreign(name, demand.gpu_resource, now) for name in unread))
+                nodes = self._nodes(demand, now)
+            contended = bool(self._promises)
             for group in (*started.groups, *places.groups):
                 taken = {name: group.count(name) * shape.gpus_per_pod for name in group}
                 self._promises.append(_Promise(holder, taken, now + timedelta(seconds=PROMISE_SECONDS)))
-            return places
+            return replace(places, contended=contended)
 
     def release(self, holder: Holder) -> None:
         """Give back what was promised and is not wanted any more."""
         self._promises = [promise for promise in self._promises if promise.holder != holder]
 
-    def _nodes(self, placement: Placement, now: datetime) -> list[Node]:
+    def _nodes(self, demand: Demand, now: datetime) -> list[Node]:
         """Nodes that admit the tier, less what pods hold there, and less what others were promised."""
-        resource = placement.gpu_resource
+        resource = demand.gpu_resource
         used: defaultdict[str, int] = defaultdict(int)
         for pod in self._cache.all_pods():
             if pod.node and not pod.finished:
@@ -97,7 +97,7 @@ class Ledger:
         for name in self._cache.nodes():
             used[name] += self._foreign_gpus(name, resource, now) or 0
         found = (_node(record, resource, used) for record in self._cache.nodes().values())
-        return [node for node in found if placing.admits(node, placement) and node.free_gpus > 0]
+        return [node for node in found if placing.admits(node, demand) and node.free_gpus > 0]
 
     def _unread(
         self, nodes: Sequence[Node], started: Places, places: Places, wanted: int, resource: str, now: datetime

@@ -13,11 +13,13 @@ from heterofleet.api.conditions import LastExit
 from heterofleet.api.labels import Component, PodState, Tier
 from heterofleet.api.tier import Lifecycle
 from heterofleet.cluster.objects import Observed, Ref
-from heterofleet.cluster.records import NodeRecord, PodRecord
+from heterofleet.cluster.records import NodeRecord, PodRecord, Taint
 from heterofleet.desired import template
 from heterofleet.desired.revision import Role
 from heterofleet.desired.template import Template
+from heterofleet.planning import placing
 from heterofleet.planning.life import Group, Rank
+from heterofleet.planning.placing import Demand
 
 
 @dataclass(frozen=True)
@@ -115,15 +117,29 @@ def group(
     nodes: Mapping[str, NodeRecord],
     limits: Lifecycle,
     now: datetime,
+    place_within: timedelta | None = None,
 ) -> Group:
-    """One instance of the large tier as its pods tell."""
+    """One instance of the large tier as its pods tell. `place_within`: how long its pods may look for places."""
     found = view.groups.get(index)
     revision = found.labels.get(labels.REVISION, "") if found else ""
     stored = view.templates.get((Role.LARGE, revision))
     pods = view.large_pods.get(index, ())
     ranks = tuple(_rank(pod, nodes, limits, now) for pod in pods if not pod.finished)
-    draining = found is not None and found.labels.get(labels.STATE) == PodState.DRAINING
-    return Group(index, revision, stored.pods if stored else len(ranks), ranks, draining=draining)
+    return Group(
+        index,
+        revision,
+        stored.pods if stored else len(ranks),
+        ranks,
+        draining=is_draining(index, view),
+        place_by=found.created + place_within if found and place_within is not None else None,
+    )
+
+
+def is_draining(index: int, view: FleetView) -> bool:
+    """Whether a drain of this instance has begun: by its StatefulSet, or by any of its pods."""
+    found = view.groups.get(index)
+    told = found is not None and found.labels.get(labels.STATE) == PodState.DRAINING
+    return told or any(map(is_marked, view.large_pods.get(index, ())))
 
 
 def _rank(pod: PodRecord, nodes: Mapping[str, NodeRecord], limits: Lifecycle, now: datetime) -> Rank:
@@ -140,6 +156,7 @@ def _rank(pod: PodRecord, nodes: Mapping[str, NodeRecord], limits: Lifecycle, no
         restarts=pod.restart_count,
         ready=pod.ready,
         scheduled=pod.scheduled,
+        unschedulable=bool(pod.unschedulable) and not pod.scheduled,
         deleting=pod.terminating,
         started_at=pod.started_at,
         last_exit=last_exit,
@@ -162,12 +179,33 @@ def lost_since(pod: PodRecord, nodes: Mapping[str, NodeRecord], limits: Lifecycl
         return pod.created
     if node.ready or node.ready_since is None:
         return None
+    if any(taint.key == labels.OUT_OF_SERVICE_TAINT for taint in node.taints):
+        return node.ready_since  # Somebody has seen that the machine is off: there is nothing to wait for.
     return node.ready_since + timedelta(seconds=limits.node_lost_seconds)
 
 
-def must_move(pod: PodRecord, nodes: Mapping[str, NodeRecord]) -> bool:
-    """Whether a pod's node is cordoned, or tainted with NoExecute, so that whoever did it wants it empty."""
+_KUBERNETES_OWN = "node.kubernetes.io/"
+"""Taints that Kubernetes sets by itself: pressure passes, and a node that does not answer is `lost_since`'s."""
+
+
+def must_move(pod: PodRecord, nodes: Mapping[str, NodeRecord], demand: Demand | None) -> bool:
+    """Whether somebody wants the pod's node empty: it is cordoned, or tainted with what the pod does not tolerate."""
     node = nodes.get(pod.node)
-    return node is not None and (
-        node.unschedulable or any(taint.key == labels.OUT_OF_SERVICE_TAINT for taint in node.taints)
-    )
+    if node is None:
+        return False
+    return node.unschedulable or any(_wants_empty(taint, demand) for taint in node.taints)
+
+
+def _wants_empty(taint: Taint, demand: Demand | None) -> bool:
+    if taint.key == labels.OUT_OF_SERVICE_TAINT:
+        return True
+    if taint.effect == "PreferNoSchedule" or taint.key.startswith(_KUBERNETES_OWN) or demand is None:
+        return False
+    return not demand.tolerates(placing.Taint(taint.key, taint.value, taint.effect))
+
+
+def must_move_since(pod: PodRecord, nodes: Mapping[str, NodeRecord]) -> datetime | None:
+    """Since when, if the node's taints tell."""
+    node = nodes.get(pod.node)
+    times = [taint.added for taint in node.taints if taint.added is not None] if node is not None else []
+    return min(times, default=None)

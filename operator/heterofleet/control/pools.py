@@ -4,14 +4,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from heterofleet.api import labels
 from heterofleet.api.conditions import LastDrain
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.cluster.records import NodeRecord, PodRecord
 from heterofleet.control import observe
 from heterofleet.control.drain import Drains
 from heterofleet.control.observe import FleetView
+from heterofleet.desired import small
+from heterofleet.desired.revision import Role
+from heterofleet.desired.template import Template
 from heterofleet.planning import replicas
 from heterofleet.planning.instances import Policy, Room
+from heterofleet.planning.placing import Demand
 from heterofleet.planning.replicas import Pool, PoolsPlan, SmallPod
 
 
@@ -37,11 +42,14 @@ class Pools:
         return sum(pool.replicas for pool in self.pools) if self.pools else None
 
 
-async def look(view: FleetView, nodes: Mapping[str, NodeRecord], drains: Drains, now: datetime) -> Pools:
+async def look(
+    fleet: HeterogeneousDeployment, view: FleetView, nodes: Mapping[str, NodeRecord], drains: Drains, now: datetime
+) -> Pools:
     """Every revision of the tier, with the state of its drains."""
     proofs: dict[str, LastDrain] = {}
     pools = []
     for revision in sorted({*view.deployments, *view.small_pods}):
+        stored = view.templates.get((Role.SMALL, revision))
         pods = []
         for pod in view.small_pods.get(revision, ()):
             if pod.finished:
@@ -50,11 +58,18 @@ async def look(view: FleetView, nodes: Mapping[str, NodeRecord], drains: Drains,
                 proof = await drains.look(pod.name, pod, view.router_pods, now)
                 if proof is not None:
                     proofs[pod.uid] = proof
-            pods.append(_small_pod(pod, revision, nodes, pod.uid in proofs))
+            pods.append(_small_pod(pod, fleet, stored, nodes, drained=pod.uid in proofs, now=now))
         found = view.deployments.get(revision)
         count = found.body["spec"]["replicas"] if found is not None and not found.deleting else 0
         pools.append(Pool(revision, count, tuple(pods)))
     return Pools(tuple(pools), proofs)
+
+
+def late_at(pod: PodRecord, stored: Template | None) -> datetime | None:
+    """When a pod that is not ready has had all the time that a start may take; None if that is not known."""
+    if pod.ready or stored is None or not stored.startup_seconds:
+        return None
+    return pod.created + timedelta(seconds=stored.startup_seconds + small.PROGRESS_MARGIN_SECONDS)
 
 
 def decide(wanted: int, looked: Sequence[Pool], room: Room, fleet: HeterogeneousDeployment, revision: str) -> PoolsPlan:
@@ -75,11 +90,6 @@ async def with_in_flight(looked: Pools, view: FleetView, drains: Drains) -> tupl
     return tuple(known)
 
 
-def missing(view: FleetView, looked: Pools) -> int:
-    """Pods that Deployments ask for and that do not exist yet."""
-    return sum(max(0, pool.replicas - len(pool.live())) for pool in looked.pools)
-
-
 def marked(view: FleetView, uids: Sequence[str]) -> list[PodRecord]:
     """The records of some pods."""
     wanted = set(uids)
@@ -91,16 +101,29 @@ def drain_ends(fleet: HeterogeneousDeployment, now: datetime) -> datetime:
     return (now + timedelta(seconds=fleet.spec.small.lifecycle.drain_timeout_seconds)).replace(microsecond=0)
 
 
-def _small_pod(pod: PodRecord, revision: str, nodes: Mapping[str, NodeRecord], drained: bool) -> SmallPod:
+def _small_pod(
+    pod: PodRecord,
+    fleet: HeterogeneousDeployment,
+    stored: Template | None,
+    nodes: Mapping[str, NodeRecord],
+    *,
+    drained: bool,
+    now: datetime,
+) -> SmallPod:
+    placement, limits = fleet.spec.small.placement, fleet.spec.small.lifecycle
+    demand = Demand.of(stored.body["spec"], placement.gpu_resource) if stored is not None else None
+    late = late_at(pod, stored)
     return SmallPod(
         uid=pod.uid,
         name=pod.name,
-        revision=revision,
+        revision=pod.labels.get(labels.REVISION, ""),
         ready=pod.ready,
         scheduled=pod.scheduled,
         deleting=pod.terminating,
         draining=observe.is_marked(pod),
         drained=drained,
-        leaving_node=observe.must_move(pod, nodes),
+        lost=observe.is_lost(pod, nodes, limits, now),
+        late=late is not None and late <= now,
+        leaving_node=observe.must_move(pod, nodes, demand),
         created=pod.created.timestamp(),
     )

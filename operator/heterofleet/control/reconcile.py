@@ -22,11 +22,12 @@ from heterofleet.cluster import apply, errors, objects
 from heterofleet.cluster.cache import Cache
 from heterofleet.cluster.client import Cluster
 from heterofleet.cluster.objects import Changes, Mutation, Ref
-from heterofleet.control import logs, observe, report, steps, tiers
+from heterofleet.cluster.records import PodRecord
+from heterofleet.control import logs, observe, report, routers, steps, tiers
 from heterofleet.control.accept import Gate
 from heterofleet.control.drain import Drains
 from heterofleet.control.events import EventSink
-from heterofleet.control.groups import GroupKeeper
+from heterofleet.control.groups import GroupKeeper, Scene
 from heterofleet.control.ledger import Ledger
 from heterofleet.control.routers import ASK_AGAIN_SECONDS, RouterCheck
 from heterofleet.control.steps import Looked, Step
@@ -100,7 +101,8 @@ class Reconciler:
         now = self._tools.clock()
         logs.at_generation(body["metadata"].get("generation", 0))
         try:
-            fleet = HeterogeneousDeployment.parse(body)
+            # Of a status that does not parse only what can be read is kept: it is ours to write anew.
+            fleet = HeterogeneousDeployment.parse({**body, "status": report.stored_status(body).to_kubernetes()})
         except pydantic.ValidationError as exc:
             await report.refuse(body, exc, self._tools, now)
             return None
@@ -127,7 +129,9 @@ class Reconciler:
         written = _Written(refused=refused)
         if step.acts:
             written = await self._write(fleet, body, looked, step, now)
-        digest = routing.config(fleet).digest()
+        # What is not written now is not what routers are held to.
+        acted = step.acts and written.refused is None
+        digest = routing.config(fleet).digest() if acted else routers.stored_digest(fleet, looked.view)
         configured = await self._routers.check(fleet.key, digest, looked.view.router_pods)
         facts = report.facts(
             fleet,
@@ -153,14 +157,15 @@ class Reconciler:
         nodes = self._cache.nodes()
         children = self._cache.children(fleet.key)
         view = observe.sort_out(children, self._cache.pods(fleet.key), fleet.metadata.uid)
-        groups = await self._keeper.look(fleet, view, nodes, now)
-        pools = await steps.look_at_pools(view, nodes, self._drains, now)
+        self._drains.forget_gone(self._cache.all_pods)
+        groups = await self._keeper.look(Scene(fleet, view, nodes, now))
+        pools = await steps.look_at_pools(fleet, view, nodes, self._drains, now)
         running = {
             Tier.LARGE: sum(i.live for i in groups.observed) if view.groups else None,
             Tier.SMALL: pools.running,
         }
         wanted = await tiers.wanted(fleet, view, running, self._writers, now)
-        return Looked(view, nodes, groups, pools, wanted)
+        return Looked(view, nodes, groups, pools, wanted, fleet.status.last_drain)
 
     async def _write(
         self, fleet: HeterogeneousDeployment, body: Manifest, looked: Looked, step: Step, now: datetime
@@ -173,18 +178,18 @@ class Reconciler:
             keep=step.keep,
             remembered=self._mutations.get(fleet.key),
         )
-        if changes.taken:
-            return _Written(refused=report.name_taken(changes.taken))
+        survey = await apply.survey(changes, self._cluster, self._cache, owner_uid=fleet.metadata.uid)
+        if changes.taken or survey.taken:
+            return _Written(refused=report.name_taken((*changes.taken, *survey.taken)))
         await self._mark(body, step)
         takings = await self._takings.find(fleet.key, changes)
-        outcome = await apply.execute(changes, self._cluster, self._cache, owner_uid=fleet.metadata.uid)
-        if outcome.taken:
-            return _Written(refused=report.name_taken(outcome.taken))
+        outcome = await apply.execute(changes, self._cluster, self._cache, owner_uid=fleet.metadata.uid, known=survey)
         self._learn(fleet.key, changes, outcome)
         self._takings.learn(fleet.key, changes, outcome.applied)
         for taking in takings:
             sentence = f"{taking.ref}: {', '.join(taking.paths[:4])} was set by {', '.join(sorted(taking.managers))}"
             self._tell(body, EventReason.FIELD_TAKEN_BACK, f"{sentence}; it is as the fleet says again", warn=True)
+        self._tell_instances(body, looked, step, outcome)
         await self._restart(body, looked, step)
         mutated = {*outcome.mutated, *(drift.ref for drift in changes.mutated)}
         return _Written(report.write_problems(outcome.failed, mutated))
@@ -204,13 +209,38 @@ class Reconciler:
         """Second line: a group whose ranks do not find together again is deleted whole."""
         for index in step.restarts:
             for pod in looked.view.large_pods.get(index, ()):
-                ref = Ref("v1", "Pod", pod.namespace, pod.name)
-                try:
-                    await self._cluster.delete(ref, uid=pod.uid, grace_seconds=GROUP_DELETE_GRACE_SECONDS)
-                except errors.Conflict:
-                    continue  # Another pod has its name already.
+                await self._delete(pod, GROUP_DELETE_GRACE_SECONDS)
             sentence = f"large instance {index} restarts as one: its ranks did not agree after an exit"
             self._tell(body, EventReason.GROUP_RESTARTED, sentence, warn=True)
+        for pod in step.abandon:
+            await self._delete(pod, None)
+            sentence = f"small pod {pod.name} is replaced, since its node {pod.node} is lost"
+            self._tell(body, EventReason.INSTANCE_DELETED, sentence, warn=True)
+
+    async def _delete(self, pod: PodRecord, grace_seconds: int | None) -> None:
+        try:
+            ref = Ref("v1", "Pod", pod.namespace, pod.name)
+            await self._cluster.delete(ref, uid=pod.uid, grace_seconds=grace_seconds)
+        except errors.Conflict:
+            return  # Another pod has its name already.
+
+    def _tell_instances(self, body: Manifest, looked: Looked, step: Step, outcome: apply.Outcome) -> None:
+        """What a person should know of instances that came and went, and of the drains before."""
+        known = {child.ref for child in looked.view.groups.values()}
+        for ref in outcome.applied:
+            if ref.kind == "StatefulSet" and ref not in known:
+                self._tell(body, EventReason.INSTANCE_CREATED, f"{ref.name} is created")
+        for ref in outcome.pruned:
+            if ref.kind == "StatefulSet":
+                self._tell(body, EventReason.INSTANCE_DELETED, f"{ref.name} is deleted")
+        if step.last_drain is not None:
+            ended = step.last_drain
+            held = "an unknown number of" if ended.in_flight_at_start is None else str(ended.in_flight_at_start)
+            sentence = f"{ended.instance} has drained; it held {held} requests when it was first asked"
+            if ended.aborted:
+                sentence = f"{ended.instance} was not empty at the end of its drain: {ended.reason}"
+            if ended != looked.last_drain:
+                self._tell(body, EventReason.DRAINED, sentence, warn=ended.aborted)
 
     def _learn(self, key: FleetKey, changes: Changes, outcome: apply.Outcome) -> None:
         """Remember what admission made of our applies, so that they are not repeated for ever."""

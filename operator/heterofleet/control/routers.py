@@ -5,11 +5,17 @@ routers run the same digest.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Mapping, Sequence
 
 from heterofleet.api.conditions import Reason
 from heterofleet.api.labels import FleetKey
+from heterofleet.api.routing import CONFIG_KEY
+from heterofleet.api.v1alpha1 import HeterogeneousDeployment
+from heterofleet.cluster.objects import Ref
 from heterofleet.cluster.records import PodRecord
+from heterofleet.control.observe import FleetView
+from heterofleet.desired import names
 from heterofleet.metrics.scrape import Engines, RouterAnswer
 from heterofleet.status import Finding
 
@@ -39,6 +45,16 @@ class RouterCheck:
 
     def forget(self, key: FleetKey) -> None:
         self._agreed.pop(key, None)
+
+
+def stored_digest(fleet: HeterogeneousDeployment, view: FleetView) -> str:
+    """Digest of the configuration that is stored now; "" while there is none."""
+    name = names.router(fleet.metadata.name)
+    held = view.children.get(Ref("v1", "ConfigMap", fleet.metadata.namespace, name))
+    if held is None or held.owner_uid != fleet.metadata.uid:
+        return ""
+    stored: str = held.body.get("data", {}).get(CONFIG_KEY, "")
+    return hashlib.sha256(stored.encode()).hexdigest()
 
 
 def _judge(digest: str, answers: Mapping[str, RouterAnswer | None]) -> Finding | None:

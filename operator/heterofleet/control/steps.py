@@ -43,6 +43,7 @@ class Looked:
     groups: Groups
     pools: Pools
     wanted: Wanted
+    last_drain: LastDrain | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Step:
     keep: frozenset[Ref] = frozenset()
     marks: tuple[Mark, ...] = ()
     unmark: tuple[PodRecord, ...] = ()
+    abandon: tuple[PodRecord, ...] = ()
     restarts: tuple[int, ...] = ()
     large: TierPlan | None = None
     small: PoolsPlan | None = None
@@ -116,6 +118,7 @@ async def decide(
         keep=_keep(fleet, looked, rendered, templates, used, platform),
         marks=(*_large_marks(large, looked, rendered), *_small_marks(fleet, small, looked, now)),
         unmark=tuple(pools.marked(looked.view, small.keep_after_all)),
+        abandon=tuple(pools.marked(looked.view, small.abandon)),
         restarts=looked.groups.restarts(),
         large=large,
         small=small,
@@ -124,6 +127,7 @@ async def decide(
         revisions={role: templates.current(role).revision for role in Role},
         ranks=templates.current(Role.LARGE).pods,
         last_drain=_last_drain(fleet, looked),
+        wake_at=_wake(fleet, looked, large, small, (large_offer, small_offer), now),
     )
 
 
@@ -196,12 +200,12 @@ async def _large(
 
     missing = len(step(Room(BOUNDLESS)).of(Verdict.CREATE)) if groups.needs_room(step) else 0
     unbound = holdings.unbound(looked.view, held, Tier.LARGE, shape)
-    offer = await holdings.offer(fleet, Tier.LARGE, shape, missing, spare, ledger, unbound)
+    offer = await holdings.offer(fleet, Tier.LARGE, current, missing, spare, ledger, unbound)
     plan = step(Room(offer.creatable))
     if _chooses(plan, observed):
         observed = await groups.with_in_flight(looked.groups, looked.view, drains)
         plan = step(Room(offer.creatable))
-    unmet = world * max(0, wanted - sum(i.live or i.failed for i in observed))
+    unmet = world * max(0, wanted - sum(i.live or i.failed or i.parked for i in observed))
     return plan, offer, min(spare, max(unmet, world * len(plan.of(Verdict.CREATE))))
 
 
@@ -229,14 +233,38 @@ async def _small(
     missing = 0
     if unbounded != pools.decide(wanted, found, Room(0), fleet, current.revision):
         before = next((pool.replicas for pool in found if pool.revision == current.revision), 0)
-        missing = max(1, unbounded.replicas.get(current.revision, 0) - before)
+        missing = max(1, unbounded.replicas.get(current.revision, 0) - before, len(unbounded.abandon))
     unbound = holdings.unbound(looked.view, held, Tier.SMALL, shape)
-    offer = await holdings.offer(fleet, Tier.SMALL, shape, missing, spare, ledger, unbound)
+    offer = await holdings.offer(fleet, Tier.SMALL, current, missing, spare, ledger, unbound)
     plan = pools.decide(wanted, found, Room(offer.creatable), fleet, current.revision)
     if plan.drain and looked.pools.ready > len(plan.drain):
         weighed = await pools.with_in_flight(looked.pools, looked.view, drains)
         plan = pools.decide(wanted, weighed, Room(offer.creatable), fleet, current.revision)
     return plan, offer
+
+
+CONTENDED_SECONDS = 2
+FOREIGN_GPUS_SECONDS = 30
+"""How often a fleet that waits looks again: nobody tells when other people's pods go."""
+
+
+def _wake(
+    fleet: HeterogeneousDeployment,
+    looked: Looked,
+    large: TierPlan,
+    small: PoolsPlan,
+    offers: Sequence[Offer],
+    now: datetime,
+) -> datetime | None:
+    """When something may be due that no event tells of."""
+    times = [groups.lost_wake(fleet, looked.view, looked.nodes, now)]
+    if (large.holds | small.holds) & {Hold.GPUS, Hold.OUTAGE, Hold.EVACUATION}:
+        seconds = CONTENDED_SECONDS if any(offer.contended for offer in offers) else FOREIGN_GPUS_SECONDS
+        times.append(now + timedelta(seconds=seconds))
+    for pod in looked.view.pods(Tier.SMALL):
+        stored = looked.view.templates.get((Role.SMALL, pod.labels.get(labels.REVISION, "")))
+        times.append(pools.late_at(pod, stored))
+    return min((at for at in times if at is not None and at > now), default=None)
 
 
 def _large_marks(plan: TierPlan, looked: Looked, rendered: Sequence[LargeInstance]) -> list[Mark]:

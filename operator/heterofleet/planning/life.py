@@ -8,6 +8,8 @@ here is the second line and the bookkeeping:
     restart as one          when the ranks have not agreed on their start epochs AGREEMENT_SECONDS after an exit;
                             the first at once, the k-th after min(300, 10 * 2^(k-2)) seconds
     given up (Failed)       after `maxGroupRestarts` counted failures; the count is reset by a long enough time Ready
+    parked                  when its pods have not all found a place in `gangTimeoutSeconds` (Elastic capacity): it is
+                            removed and comes back after 10 s doubling to 300 s
 """
 
 from collections.abc import Iterable
@@ -34,6 +36,7 @@ class Rank:
     restarts: int = 0
     ready: bool = False
     scheduled: bool = True
+    unschedulable: bool = False
     deleting: bool = False
     started_at: datetime | None = None
     last_exit: LastExit | None = None
@@ -42,7 +45,11 @@ class Rank:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One instance of the large tier as it is now. `epochs_agree` is what its supervisors say, None if not asked."""
+    """One instance of the large tier as it is now.
+
+    `epochs_agree` is what its supervisors say, None if they were not asked or are silent. `place_by` is when all its
+    pods must have found a place, if ever.
+    """
 
     index: int
     revision: str
@@ -50,6 +57,7 @@ class Group:
     ranks: tuple[Rank, ...]
     draining: bool = False
     epochs_agree: bool | None = None
+    place_by: datetime | None = None
 
     @property
     def leader(self) -> Rank | None:
@@ -90,10 +98,26 @@ def look(memory: InstanceStatus | None, group: Group, limits: Lifecycle, now: da
         return Life(_enter(known, InstanceState.FAILED, group, now))
     if any(rank.node_lost for rank in group.ranks):
         return Life(_enter(known, InstanceState.LOST, group, now))
+    if group.place_by is not None and not group.scheduled:
+        if now >= group.place_by:
+            return Life(_parked(known, group, now))
+        return Life(_enter(known, _state(known, group), group, now), wake_at=group.place_by)
     known = _enter(known, _state(known, group), group, now)
     if known.state is InstanceState.READY:
         return _reset_when_steady(known, limits, now)
     return _restart_when_split(known, group, now)
+
+
+def is_parked(known: InstanceStatus) -> bool:
+    """Whether an instance was removed for want of places, and comes back."""
+    return known.state is InstanceState.WAITING and known.retry_at is not None
+
+
+def _parked(known: InstanceStatus, group: Group, now: datetime) -> InstanceStatus:
+    entered = _enter(known, InstanceState.WAITING, group, now)
+    unplaced = known.unplaced + 1
+    retry_at = now + timedelta(seconds=backoff_seconds(unplaced + 1))
+    return entered.model_copy(update={"unplaced": unplaced, "retry_at": retry_at})
 
 
 def backoff_seconds(restarts: int) -> int:
@@ -116,7 +140,7 @@ def suspects_split(group: Group, now: datetime) -> bool:
 
 def _count_failure(known: InstanceStatus, group: Group) -> InstanceStatus:
     leader = group.leader
-    if leader is None:
+    if leader is None or group.draining:
         return known
     key = f"{leader.uid}/{leader.restarts}"
     if key == known.failure:
@@ -150,6 +174,8 @@ def _state(known: InstanceStatus, group: Group) -> InstanceState:
         return InstanceState.DRAINING
     if group.serving:
         return InstanceState.READY
+    if any(rank.unschedulable for rank in group.ranks):
+        return InstanceState.WAITING
     if not group.scheduled:
         return InstanceState.RESTARTING if known.restarts else InstanceState.CREATING
     return InstanceState.RESTARTING if known.restarts else InstanceState.STARTING
@@ -163,6 +189,7 @@ def _enter(known: InstanceStatus, state: InstanceState, group: Group, now: datet
             "revision": group.revision,
             "ranks": group.size,
             "ready_ranks": group.ready_ranks,
+            "unplaced": 0 if group.scheduled else known.unplaced,
             "since": now if changed or known.since is None else known.since,
         }
     )
@@ -184,12 +211,27 @@ def _restart_when_split(known: InstanceStatus, group: Group, now: datetime) -> L
     look_at = exited + timedelta(seconds=AGREEMENT_SECONDS)
     if now < look_at:
         return Life(known, wake_at=look_at)
-    if group.epochs_agree:
+    agree = _came_up_together(group) if group.epochs_agree is None else group.epochs_agree
+    if agree:
         return Life(known.model_copy(update={"retry_at": None}), wake_at=now + timedelta(seconds=AGREEMENT_SECONDS))
     retry_at = known.retry_at or now + timedelta(seconds=backoff_seconds(known.restarts))
     if now < retry_at:
         return Life(known.model_copy(update={"retry_at": retry_at}), wake_at=retry_at)
     return Life(known.model_copy(update={"retry_at": None}), restart=True)
+
+
+def _came_up_together(group: Group) -> bool:
+    """What the container states tell where supervisors are silent: every rank has started since the exit that began it.
+
+    One that still runs from before knows nothing of the others' new epochs.
+    """
+    last = _last_exit_at(group)
+    if last is None:
+        return True
+    cascade = last - timedelta(seconds=AGREEMENT_SECONDS)
+    exits = [rank.last_exit.at for rank in group.ranks if rank.last_exit and rank.last_exit.at]
+    began = min(at for at in exits if at >= cascade)
+    return all(rank.started_at is not None and rank.started_at >= began for rank in group.ranks)
 
 
 def _last_exit_at(group: Group) -> datetime | None:

@@ -7,17 +7,47 @@ yard of its own. First fit in order of the fullest node keeps whole nodes free f
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
-from heterofleet.api import labels
-from heterofleet.api.placement import Placement, Toleration
+from heterofleet.api.labels import Manifest
 
 
-@dataclass(frozen=True, slots=True)
-class Taint:
+class Taint(NamedTuple):
     key: str
     value: str
     effect: str
+
+
+class Toleration(NamedTuple):
+    """A pod's toleration; what it leaves out is empty."""
+
+    key: str = ""
+    operator: str = "Equal"
+    value: str = ""
+    effect: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a pod asks of a node, beside free GPUs. Affinity is left to the scheduler."""
+
+    gpu_resource: str
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Toleration, ...] = ()
+
+    @classmethod
+    def of(cls, pod_spec: Manifest, gpu_resource: str) -> "Demand":
+        """The demand of a pod as it is rendered, its overlay included."""
+        tolerations = (
+            Toleration(t.get("key") or "", t.get("operator") or "Equal", t.get("value") or "", t.get("effect") or "")
+            for t in pod_spec.get("tolerations") or ()
+        )
+        return cls(gpu_resource, pod_spec.get("nodeSelector") or {}, tuple(tolerations))
+
+    def tolerates(self, taint: Taint) -> bool:
+        # The admission plugin ExtendedResourceToleration admits pods that ask for the resource.
+        return taint.key == self.gpu_resource or any(tolerates(t, taint) for t in self.tolerations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,36 +72,32 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Nodes for each group that fits, a node a pod; and how many pods found a place in all."""
+    """Nodes for each group that fits, a node a pod, and the GPUs that are free in all.
+
+    `contended`: others were promised GPUs that they have not taken yet, so that the answer changes soon.
+    """
 
     groups: tuple[tuple[str, ...], ...]
     free_gpus: int
+    contended: bool = False
 
 
-def admits(node: Node, placement: Placement) -> bool:
-    """Whether a tier's pods may run on a node, by readiness, labels and taints. Affinity is left to the scheduler."""
+def admits(node: Node, demand: Demand) -> bool:
+    """Whether a pod may run on a node, by readiness, labels and taints."""
     if not node.ready or node.unschedulable:
         return False
-    if placement.gpu_product is not None and node.labels.get(labels.GPU_PRODUCT) != placement.gpu_product:
+    if any(node.labels.get(key) != value for key, value in demand.node_selector.items()):
         return False
-    if any(node.labels.get(key) != value for key, value in placement.node_selector.items()):
-        return False
-    return all(
-        taint.effect == "PreferNoSchedule" or any(tolerates(t, taint) for t in placement.tolerations)
-        for taint in node.taints
-        if taint.key != placement.gpu_resource  # ExtendedResourceToleration admits pods that ask for the resource
-    )
+    return all(taint.effect == "PreferNoSchedule" or demand.tolerates(taint) for taint in node.taints)
 
 
 def tolerates(toleration: Toleration, taint: Taint) -> bool:
     """Kubernetes' rule; an empty key with Exists tolerates everything."""
-    if toleration.effect is not None and toleration.effect != taint.effect:
+    if toleration.effect not in ("", taint.effect):
         return False
-    if toleration.key is None:
-        return toleration.operator == "Exists"
-    if toleration.key != taint.key:
+    if toleration.key not in ("", taint.key):
         return False
-    return toleration.operator == "Exists" or (toleration.value or "") == taint.value
+    return toleration.operator == "Exists" or (toleration.key != "" and toleration.value == taint.value)
 
 
 def place(nodes: Sequence[Node], shape: Shape, wanted: int, topology_key: str | None) -> Places:

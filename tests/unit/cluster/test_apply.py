@@ -43,6 +43,24 @@ async def test_a_name_that_the_cache_does_not_know_is_looked_up_first(cluster: M
     assert cluster.objects[Ref.of(wanted)]["data"] == {"key": "theirs"}
 
 
+async def test_nothing_is_written_where_one_name_is_taken(cluster: MemoryCluster, cache: Cache) -> None:
+    await cluster.create(config_map("b", key="theirs"))
+    old = await cluster.create(owned("old"))
+    cluster.calls.clear()
+    todo = Changes(apply=(owned("a"), owned("b"), owned("c")), prune=(Observed.of(old),))
+    outcome = await apply.execute(todo, cluster, cache, owner_uid=OWNER_UID)
+    assert outcome == apply.Outcome((), (), (), (Ref.of(owned("b")),), {})
+    assert cluster.written() == []
+
+
+async def test_a_name_that_cannot_be_looked_up_keeps_only_its_own_object_from_being_applied(
+    cluster: MemoryCluster, cache: Cache
+) -> None:
+    cluster.refuse = lambda verb, ref: errors.Forbidden("no", status=403) if (verb, ref.name) == ("get", "a") else None
+    outcome = await apply.execute(Changes(apply=(owned("a"), owned("b"))), cluster, cache, owner_uid=OWNER_UID)
+    assert (outcome.applied, [failure.ref.name for failure in outcome.failed]) == ((Ref.of(owned("b")),), ["a"])
+
+
 async def test_a_successor_under_the_name_is_not_touched(cluster: MemoryCluster, cache: Cache) -> None:
     wanted = owned("a", key="1")
     cache.put(stored(wanted, uid="the-one-we-knew"))

@@ -1,5 +1,6 @@
 """One group's failures are counted once, it is restarted as one, and in the end it is given up."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from heterofleet.api.conditions import InstanceState, InstanceStatus, LastExit
@@ -63,6 +64,35 @@ def test_ranks_that_do_not_agree_after_a_minute_are_restarted_as_one():
     early = life.look(seen(), split, LIMITS, at(59))
     assert (early.restart, early.wake_at) == (False, at(60))
     assert life.look(seen(), split, LIMITS, at(60)).restart
+
+
+def test_where_supervisors_are_silent_the_start_times_tell_whether_the_ranks_are_split():
+    exited = replace(rank(1, ready=False, last_exit=crash(1, 0)), started_at=at(1))
+    healed = replace(rank(0, ready=False, last_exit=crash(90, 2)), started_at=at(3))
+    assert not life.look(seen(), group(healed, exited), LIMITS, at(600)).restart
+    unaware = replace(rank(0, ready=False), started_at=at(-900))
+    assert life.look(seen(), group(unaware, exited), LIMITS, at(600)).restart
+
+
+def test_a_rank_that_exits_while_its_group_drains_is_no_failure():
+    leaving = replace(group(rank(0, restarts=9, ready=False, last_exit=crash(1, 0)), rank(1)), draining=True)
+    memory = life.look(seen(5), leaving, LIMITS, at(1)).memory
+    assert (memory.state, memory.restarts) == (InstanceState.DRAINING, 5)
+
+
+def test_a_group_without_places_is_parked_when_its_time_is_up_and_each_time_for_longer():
+    pending = replace(rank(1, ready=False), scheduled=False, unschedulable=True)
+    unplaced = replace(group(rank(0, ready=False), pending), place_by=at(600))
+    early = life.look(seen(), unplaced, LIMITS, at(599))
+    assert (early.memory.state, life.is_parked(early.memory), early.wake_at) == (
+        InstanceState.WAITING, False, at(600),
+    )  # fmt: skip
+    first = life.look(early.memory, unplaced, LIMITS, at(600)).memory
+    assert (life.is_parked(first), first.unplaced, first.retry_at) == (True, 1, at(610))
+    second = life.look(first.model_copy(update={"retry_at": None}), unplaced, LIMITS, at(1300)).memory
+    assert (second.unplaced, second.retry_at) == (2, at(1320))
+    placed = replace(group(rank(0, ready=False), rank(1, ready=False)), place_by=at(600))
+    assert life.look(second, placed, LIMITS, at(1400)).memory.unplaced == 0
 
 
 def test_later_restarts_wait_longer():
