@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from heterofleet.supervisor import download
+from heterofleet.supervisor import download, turn
 from supervisor import kubelet
 from supervisor.conftest import MakeContainer
 from testbed.eventually import eventually
 
 ARGUMENTS = [sys.executable, "-c", "import signal, sys; print(sys.argv[1:], flush=True); signal.pause()", "{model}"]
-QUICK = download.Clock(pause=0.02, heartbeat=0.05, stale=0.4)
+QUICK = turn.Clock(pause=0.02, heartbeat=0.05, stale=0.4)
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ class TestTurn:
         return False
 
     def test_the_lease_goes_with_its_holder(self, tmp_path):
-        with download.Turn(tmp_path / "m", "a", QUICK).taken(self.never) as ours:
+        with turn.Turn(tmp_path / "m", "a", ignore, QUICK).taken(self.never) as ours:
             assert (ours, (tmp_path / "m.lease").read_text()) == (True, "a")
         assert not (tmp_path / "m.lease").exists()
 
@@ -157,27 +157,31 @@ class TestTurn:
         monkeypatch.setattr(fcntl, "flock", refuse)
         end = time.monotonic() + 3 * QUICK.stale
         with (
-            download.Turn(tmp_path / "m", "a", QUICK).taken(self.never),
-            download.Turn(tmp_path / "m", "b", QUICK).taken(lambda: time.monotonic() > end) as second,
+            turn.Turn(tmp_path / "m", "a", ignore, QUICK).taken(self.never),
+            turn.Turn(tmp_path / "m", "b", ignore, QUICK).taken(lambda: time.monotonic() > end) as second,
         ):
             assert (second, (tmp_path / "m.lease").read_text()) == (False, "a")
 
     def test_a_lease_that_nobody_renews_is_taken(self, tmp_path):
         (tmp_path / "m.lease").write_text("dead")
-        with download.Turn(tmp_path / "m", "b", QUICK).taken(self.never) as ours:
+        with turn.Turn(tmp_path / "m", "b", ignore, QUICK).taken(self.never) as ours:
             assert (ours, (tmp_path / "m.lease").read_text()) == (True, "b")
 
     def test_a_lease_of_one_s_former_life_is_taken_at_once(self, tmp_path):
         (tmp_path / "m.lease").write_text("a")
-        with download.Turn(tmp_path / "m", "a", QUICK._replace(stale=1e9)).taken(self.never) as ours:
+        with turn.Turn(tmp_path / "m", "a", ignore, QUICK._replace(stale=1e9)).taken(self.never) as ours:
             assert ours
 
     def test_who_waits_stops_when_the_model_is_there(self, tmp_path):
         (tmp_path / "m.lease").write_text("other")
         answers = iter([False, False, True])
-        with download.Turn(tmp_path / "m", "a", QUICK._replace(stale=1e9)).taken(lambda: next(answers)) as ours:
+        with turn.Turn(tmp_path / "m", "a", ignore, QUICK._replace(stale=1e9)).taken(lambda: next(answers)) as ours:
             assert not ours
         assert (tmp_path / "m.lease").read_text() == "other"
+
+
+def ignore(_holder: str) -> None:
+    """Nobody is told who holds the lease."""
 
 
 def refuse(*_: object) -> None:
@@ -198,7 +202,7 @@ def test_a_network_s_failure_is_tried_again_and_then_told():
         raise ConnectionError("reset by peer")
 
     with pytest.raises(download.DownloadError, match="hf://a: ConnectionError: reset by peer") as caught:
-        download.attempt(fail, "hf://a", download.Clock(pause=0))
+        download.attempt(fail, "hf://a", turn.Clock(pause=0))
     assert (len(tries), isinstance(caught.value, download.FinalError)) == (download.ATTEMPTS, False)
 
 
