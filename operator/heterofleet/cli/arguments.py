@@ -23,7 +23,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         missed = re.match(r"argument \S+: invalid choice: '(.*?)' \(choose from (.*)\)", message)
         if missed:
-            choices = re.findall(r"'(.*?)'", missed[2])
+            # Newer versions of Python leave the quotes out.
+            choices = [choice.strip("'") for choice in missed[2].split(", ")]
             close = difflib.get_close_matches(missed[1], choices, n=1)
             hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(choices)}"
             message = f"{missed[1]!r} is not known; {hint}"

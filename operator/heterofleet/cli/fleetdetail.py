@@ -81,7 +81,7 @@ def _facts(view: FleetView) -> RenderableType:
     for title, value in (
         ("Endpoint", view.status.endpoint),
         ("Cost", f"{view.status.cost.usd_per_hour} $/h" if view.status.cost.usd_per_hour else ""),
-        ("Ratio", f"{view.status.ratio} small instances a large one" if view.status.ratio else ""),
+        ("Ratio", f"{view.status.ratio} small to 1 large" if view.status.ratio else ""),
     ):
         if value:
             grid.add_row(Text(title, "dim"), Text(value))

@@ -1,4 +1,4 @@
-"""The large tier's instances, and the ranks of those that are not Ready. Pure; a part of `fleetdetail`."""
+"""The large tier's instances, and the ranks of those in trouble. Pure; a part of `fleetdetail`."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -21,6 +21,8 @@ _STATE_STYLES: Final = {
     InstanceState.WAITING: "yellow",
 }
 
+_UNTROUBLED: Final = frozenset({InstanceState.READY, InstanceState.DRAINING})
+
 
 def sections(
     instances: Sequence[InstanceStatus], ranks: Sequence[PodRecord], now: datetime
@@ -29,7 +31,7 @@ def sections(
     if instances:
         yield _instances(instances, now)
     yield from _last_exits(instances, now)
-    unready = {instance.index for instance in instances if instance.state is not InstanceState.READY}
+    unready = {instance.index for instance in instances if instance.state not in _UNTROUBLED}
     troubled = [rank for rank in ranks if _index(rank) in unready]
     if troubled:
         yield _ranks(troubled, now)
@@ -59,7 +61,7 @@ def _last_exits(instances: Sequence[InstanceStatus], now: datetime) -> Iterator[
     told: list[RenderableType] = []
     for instance in instances:
         end = instance.last_exit
-        if end is None or instance.state is InstanceState.READY:
+        if end is None or instance.state in _UNTROUBLED:
             continue
         reason = f" ({end.reason})" if end.reason else ""
         when = f" {ages.since(end.at, now)} ago" if end.at else ""

@@ -62,6 +62,8 @@ def sentence(found: Operator | None, now: datetime) -> str:
     if not found.gone(now):
         return ""
     age = ages.elapsed(now - found.renewed)
+    if not found.holder:
+        return f"The operator stepped down {age} ago: what is shown may be that old."
     return f"The operator has not been seen for {age}: what is shown may be that old."
 
 

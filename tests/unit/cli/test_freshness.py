@@ -17,7 +17,7 @@ ONE = "/apis/coordination.k8s.io/v1/namespaces/heterofleet-system/leases/heterof
         (2, "a", ""),
         (15, "a", ""),
         (16, "a", "The operator has not been seen for 16s: what is shown may be that old."),
-        (3, "", "The operator has not been seen for 3s: what is shown may be that old."),
+        (3, "", "The operator stepped down 3s ago: what is shown may be that old."),
     ],
 )
 def test_a_status_is_fresh_while_somebody_holds_the_lease(age_seconds: int, holder: str, sentence: str) -> None:

@@ -77,7 +77,7 @@ async def test_a_ready_fleet_in_depth_has_no_more_than_its_facts() -> None:
 
         Endpoint   http://chat-router.prod.svc:8080
         Cost       79.20 $/h
-        Ratio      4 small instances a large one
+        Ratio      4 small to 1 large
 
         TIER    READY   DRAINING   GPUS   REVISION   COUNT FROM
         large   1/1            0     32   3f2a1c0d   plan
