@@ -161,7 +161,7 @@ def _edits(bench: Bench, suffix: str) -> None:
             time.sleep(bench.crowd.random.expovariate(2.0))
             index = bench.crowd.random.randrange(bench.crowd.count)
             began = time.monotonic()
-            bench.crowd.edit(index, f"e{number}")
+            bench.crowd.edit(index, f"e{number}{suffix}")
             edited.append((index, datetime.now(UTC), time.monotonic() - began))
         time.sleep(5)
     finally:
@@ -204,7 +204,7 @@ def _burst(bench: Bench, suffix: str) -> None:
     indexes = bench.crowd.random.sample(range(bench.crowd.count), min(100, bench.crowd.count))
     bench.audit.skip()
     began = datetime.now(UTC)
-    crowd.in_parallel(lambda index: bench.crowd.edit(index, "burst"), indexes)
+    crowd.in_parallel(lambda index: bench.crowd.edit(index, f"burst{suffix}"), indexes)
     wanted = {f"{crowd.name(index)}-router" for index in indexes}
     seen: dict[str, datetime] = {}
 
