@@ -1,5 +1,6 @@
 """The command line against a real API server: what it prints, writes and refuses, as a process of its own."""
 
+import functools
 import json
 import os
 import subprocess
@@ -77,9 +78,18 @@ class Cli:
 def defined(cluster: Cluster) -> Cluster:
     for definition in crd.definitions():
         cluster.kubectl("apply", "-f", "-", input=generate.as_yaml(definition))
-        name = definition["metadata"]["name"]
-        cluster.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+    for plural in (labels.FLEET_PLURAL, labels.TIER_PLURAL):
+        eventually(functools.partial(_is_served, cluster, plural), message=f"{plural} are served")
     return cluster
+
+
+def _is_served(cluster: Cluster, plural: str) -> bool:
+    """`kubectl wait` stumbles over a definition that has no conditions yet."""
+    try:
+        cluster.api.items(f"/apis/{labels.API_VERSION}/{plural}")
+    except ApiError:
+        return False
+    return True
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def _sections(view: FleetView, ranks: Sequence[PodRecord], now: datetime) -> Ite
     yield from _overrides(view, now)
     yield from fleetinstances.sections(view.status.large.instances, ranks, now)
     if view.amiss():
-        yield _conditions(view.amiss(), now)
+        yield _conditions(view.amiss(), view.ready, now)
     if view.status.last_drain is not None:
         yield _last_drain(view, now)
     if view.unknown:
@@ -128,18 +128,22 @@ def _overrides(view: FleetView, now: datetime) -> Iterator[RenderableType]:
         yield Group(*told)
 
 
-def _conditions(conditions: Sequence[Condition], now: datetime) -> RenderableType:
+def _conditions(conditions: Sequence[Condition], ready: Condition | None, now: datetime) -> RenderableType:
     table = Table.grid(padding=(0, 3, 0, 0))
     for _ in range(3):
         table.add_column(no_wrap=True)
     table.add_column(ratio=1)
     table.add_row(*(Text(title, "bold") for title in ("CONDITION", "REASON", "FOR", "MESSAGE")))
+    said = ready.message if ready is not None else ""
     for condition in conditions:
+        # One cause shows in several conditions, and its sentence is read once.
+        repeated = condition.message in said
+        said += "" if repeated else f"\n{condition.message}"
         table.add_row(
             Text(f"{condition.type}={condition.status}", "red" if condition.type in _GRAVE else "yellow"),
             Text(str(condition.reason)),
             Text(ages.since(condition.last_transition_time, now)),
-            Text(condition.message),
+            Text("as above", "dim") if repeated and condition.message else Text(condition.message),
         )
     return table
 

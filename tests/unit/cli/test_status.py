@@ -93,7 +93,7 @@ async def test_a_troubled_fleet_in_depth_says_what_blocks_it_and_where() -> None
     assert await seen(api(stored.TROUBLED), options("search")) == textwrap.dedent(
         """\
         search in prod  not Ready for 4m: TierNotReady
-        Instance 1 restarts, instance 3 has failed.
+        Instance 1 restarts, instance 3 failed 5 times
         Suspended: nothing but its status is written until spec.suspend is false.
         The operator has not answered the last change of the spec yet.
 
@@ -120,7 +120,7 @@ async def test_a_troubled_fleet_in_depth_says_what_blocks_it_and_where() -> None
 
         CONDITION              REASON            FOR   MESSAGE
         LargeTierReady=False   GroupRestarting   4m    instance 1 restarts (3 of 5)
-        Degraded=True          InstanceFailed    1h    instance 3 failed 5 times
+        Degraded=True          InstanceFailed    1h    as above
         PairMatched=False      FamiliesDiffer    3d    Qwen3 and GLM-4 differ
 
         Last drain: instance 2, 1h ago (roll): 7 requests in flight at the start; all were answered.
