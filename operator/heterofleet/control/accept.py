@@ -7,6 +7,7 @@ counts on them), can several pods share the cache.
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from heterofleet.api import labels
 from heterofleet.api.conditions import Reason
 from heterofleet.api.labels import FleetKey, Tier
 from heterofleet.api.placement import Capacity
@@ -54,7 +55,9 @@ class Gate:
         if refusing:
             return Finding(refusing[0].reason, "; ".join(remark.message for remark in refusing))
         for tier in Tier:
-            if (finding := self._nodes_problem(fleet, tier)) or (finding := await self._cache_problem(fleet, tier)):
+            finding = self._nodes_problem(fleet, tier) or self._product_problem(fleet, tier)
+            finding = finding or await self._cache_problem(fleet, tier)
+            if finding is not None:
                 return finding
         return None
 
@@ -66,6 +69,23 @@ class Gate:
             f"{tier}: placement.capacity Fixed needs to read nodes: grant the operator get, list and watch on nodes"
             " (chart value rbac.nodes), or set placement.capacity: Elastic",
         )
+
+    def _product_problem(self, fleet: HeterogeneousDeployment, tier: Tier) -> Finding | None:
+        """A product that neither the catalogue nor any node knows is a slip of the pen, or nodes that are not there."""
+        product = fleet.spec.tier(tier).placement.gpu_product
+        if product is None or self._catalogue.gpu(product) is not None:
+            return None
+        if fleet.spec.tier(tier).placement.capacity is not Capacity.FIXED:
+            return None  # A node autoscaler may bring nodes that nobody has seen.
+        present = {node.labels.get(labels.GPU_PRODUCT) for node in self._cache.nodes().values()} - {None}
+        if product in present:
+            return None
+        known = sorted(str(name) for name in present) or self._catalogue.similar_products(product)
+        sentence = f"{tier}: no node has the label {labels.GPU_PRODUCT}={product}"
+        advice = (
+            f"write one of: {', '.join(known)}" if known else "label the GPU nodes, or correct placement.gpuProduct"
+        )
+        return Finding(Reason.UNKNOWN_GPU_PRODUCT, f"{sentence}: {advice}")
 
     async def _cache_problem(self, fleet: HeterogeneousDeployment, tier: Tier) -> Finding | None:
         """A claim that must serve several pods has to be one that several nodes can mount."""
