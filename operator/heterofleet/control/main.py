@@ -22,7 +22,7 @@ from heterofleet.cluster import connection
 from heterofleet.cluster.cache import Cache, Listeners
 from heterofleet.cluster.client import Cluster, KubeCluster
 from heterofleet.cluster.reflector import Reflection
-from heterofleet.control import health, leader, logs, metrics, watcher
+from heterofleet.control import health, leader, logs, metrics, series, watcher
 from heterofleet.control.events import Events, EventSink
 from heterofleet.control.queue import Queue
 from heterofleet.control.settings import Settings, SettingsError
@@ -86,14 +86,14 @@ class Operator:
             silence_seconds=self._reflection.silence_seconds,
         )
         self._metrics.count_objects(self._cache.sizes)
-        self._conditions = metrics.ConditionTally(self._cache)
+        self._metrics.collect_fleets(series.FleetSeries(self._cache))
 
     def stop(self) -> None:
         """Asks for a graceful end."""
         self._stopping.set()
 
     async def run(self) -> None:
-        probes = health.Probes(lambda: self._cache.synced, self._reflection.silence_seconds, self._exposition)
+        probes = health.Probes(lambda: self._cache.synced, self._reflection.silence_seconds, self._metrics.exposition)
         async with health.serve(self._settings.metrics_host, self._settings.metrics_port, probes) as port:
             _log.info("Serving health and metrics on port %d", port)
             try:
@@ -174,10 +174,6 @@ class Operator:
         if self._active:
             for key in self._reconciler.waiting_for_devices():
                 self._queue.add(key, urgent=False)
-
-    def _exposition(self) -> bytes:
-        self._metrics.count_conditions(self._conditions.count())
-        return self._metrics.exposition()
 
 
 async def operate(settings: Settings, factory: Factory) -> None:

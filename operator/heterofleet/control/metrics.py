@@ -1,18 +1,16 @@
 """Names and counts what the operator's process does; scraped at /metrics.
 
 Stands beside the client, the queue and the election, which each know only the small Protocol of what they count.
-Labels are enums: no fleet's name, so that a thousand fleets do not make a thousand series.
+Labels are enums here; the few series that a fleet has of its own come from its status (`series`).
 """
 
 import functools
-from collections import Counter as Tally
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from typing import Final
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
-from heterofleet.api.labels import FleetKey, Manifest
+from prometheus_client.registry import Collector
 
 PREFIX: Final = "heterofleet_operator_"
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
@@ -42,7 +40,6 @@ class Metrics:
         self._events_dropped = Counter(
             f"{PREFIX}events_dropped", "Events not written since too many were waiting.", registry=registry
         )
-        self._fleets = Gauge(f"{PREFIX}fleets", "Fleets whose condition is True.", ["condition"], registry=registry)
 
     def reconciled(self, outcome: str, seconds: float) -> None:
         self._reconciles.labels(outcome).inc()
@@ -75,13 +72,9 @@ class Metrics:
         for kind in sizes():
             gauge.labels(kind).set_function(functools.partial(_size, sizes, kind))
 
-    def count_conditions(self, true_conditions: Tally[str]) -> None:
-        """Sets, for each condition type, how many fleets have it True; types that vanished become 0."""
-        for sample in next(iter(self._fleets.collect())).samples:
-            condition = sample.labels["condition"]
-            self._fleets.labels(condition).set(true_conditions.get(condition, 0))
-        for condition, count in true_conditions.items():
-            self._fleets.labels(condition).set(count)
+    def collect_fleets(self, series: Collector) -> None:
+        """Registers what is read from the fleets themselves (see `series`)."""
+        self.registry.register(series)
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""
@@ -94,36 +87,3 @@ class Metrics:
 
 def _size(sizes: Callable[[], Mapping[str, int]], kind: str) -> float:
     return sizes()[kind]
-
-
-class Fleets(Protocol):
-    """The part of the cache that conditions are counted in."""
-
-    def fleets(self) -> tuple[FleetKey, ...]: ...
-
-    def fleet_version(self, key: FleetKey) -> int: ...
-
-    def fleet(self, key: FleetKey) -> Manifest | None: ...
-
-
-class ConditionTally:
-    """Counts over all fleets which conditions are True, reading again only the fleets that changed."""
-
-    def __init__(self, fleets: Fleets) -> None:
-        self._fleets = fleets
-        self._read: dict[FleetKey, tuple[int, frozenset[str]]] = {}
-
-    def count(self) -> Tally[str]:
-        tally: Tally[str] = Tally()
-        read: dict[FleetKey, tuple[int, frozenset[str]]] = {}
-        for key in self._fleets.fleets():
-            version = self._fleets.fleet_version(key)
-            known = self._read.get(key)
-            read[key] = known if known and known[0] == version else (version, self._true_conditions(key))
-            tally.update(read[key][1])
-        self._read = read
-        return tally
-
-    def _true_conditions(self, key: FleetKey) -> frozenset[str]:
-        status = (self._fleets.fleet(key) or {}).get("status") or {}
-        return frozenset(item["type"] for item in status.get("conditions") or () if item["status"] == "True")

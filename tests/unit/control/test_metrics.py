@@ -1,9 +1,6 @@
 """What is counted, and under which names."""
 
-from collections import Counter
-
-from heterofleet.api.labels import FleetKey, Manifest
-from heterofleet.control.metrics import ConditionTally, Metrics
+from heterofleet.control.metrics import Metrics
 
 
 def lines(metrics: Metrics) -> set[str]:
@@ -39,43 +36,3 @@ def test_what_is_read_at_each_scrape() -> None:
     }
     leading = True
     assert "heterofleet_operator_leader 1.0" in lines(metrics)
-
-
-def test_a_condition_that_nobody_has_any_more_is_zero() -> None:
-    metrics = Metrics()
-    metrics.count_conditions(Counter(Ready=2, Degraded=1))
-    metrics.count_conditions(Counter(Ready=3))
-    assert lines(metrics) >= {
-        'heterofleet_operator_fleets{condition="Ready"} 3.0',
-        'heterofleet_operator_fleets{condition="Degraded"} 0.0',
-    }
-
-
-class Fleets:
-    def __init__(self) -> None:
-        self.held: dict[FleetKey, tuple[int, Manifest]] = {}
-        self.read: list[FleetKey] = []
-
-    def fleets(self) -> tuple[FleetKey, ...]:
-        return tuple(self.held)
-
-    def fleet_version(self, key: FleetKey) -> int:
-        return self.held[key][0]
-
-    def fleet(self, key: FleetKey) -> Manifest | None:
-        self.read.append(key)
-        return self.held[key][1]
-
-
-def test_only_fleets_that_changed_are_read_again() -> None:
-    fleets = Fleets()
-    a, b = FleetKey("ns", "a"), FleetKey("ns", "b")
-    ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}, {"type": "Stalled", "status": "False"}]}}
-    fleets.held = {a: (1, ready), b: (1, {})}
-    tally = ConditionTally(fleets)
-    assert tally.count() == Counter(Ready=1)
-    fleets.held[b] = (2, ready)
-    assert tally.count() == Counter(Ready=2)
-    del fleets.held[a]
-    assert tally.count() == Counter(Ready=1)
-    assert fleets.read == [a, b, b]

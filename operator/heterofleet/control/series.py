@@ -1,0 +1,129 @@
+"""What the fleets are, in numbers, read from their stored statuses at each scrape (contracts.md, "Metrics").
+
+A fleet is read again only when its resource changed, so a scrape of a thousand quiet fleets costs nothing but text.
+"""
+
+from collections import Counter as Tally
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import pydantic
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from heterofleet.api.conditions import ConditionType, FleetStatus, InstanceState, TierStatus
+from heterofleet.api.labels import FleetKey, Manifest, Tier
+
+PREFIX: Final = "heterofleet_operator_"
+
+
+class Fleets(Protocol):
+    """The part of the cache that is read here."""
+
+    def fleets(self) -> tuple[FleetKey, ...]: ...
+
+    def fleet_version(self, key: FleetKey) -> int: ...
+
+    def fleet(self, key: FleetKey) -> Manifest | None: ...
+
+
+@dataclass(frozen=True)
+class _TierNumbers:
+    states: tuple[tuple[InstanceState, int], ...]
+    gpus: int
+    usd_per_hour: float | None
+
+
+@dataclass(frozen=True)
+class _FleetNumbers:
+    conditions: frozenset[ConditionType]
+    tiers: tuple[tuple[Tier, _TierNumbers], ...]
+
+
+_NOTHING: Final = _FleetNumbers(frozenset(), ())
+
+
+class FleetSeries(Collector):
+    """Collects the series of all fleets."""
+
+    def __init__(self, fleets: Fleets) -> None:
+        self._fleets = fleets
+        self._read: dict[FleetKey, tuple[int, _FleetNumbers]] = {}
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Conditions over all fleets; instances, GPUs and money of each."""
+        numbers = self._numbers()
+        conditions: Tally[str] = Tally()
+        for fleet in numbers.values():
+            conditions.update(fleet.conditions)
+        by_condition = _family("fleets", "Fleets whose condition is True.", "condition")
+        for condition in ConditionType:
+            by_condition.add_metric([condition], conditions[condition])
+        yield by_condition
+        yield from _of_each(numbers)
+
+    def _numbers(self) -> dict[FleetKey, _FleetNumbers]:
+        read: dict[FleetKey, tuple[int, _FleetNumbers]] = {}
+        for key in self._fleets.fleets():
+            version = self._fleets.fleet_version(key)
+            known = self._read.get(key)
+            read[key] = known if known and known[0] == version else (version, _parse(self._fleets.fleet(key)))
+        self._read = read
+        return {key: numbers for key, (_, numbers) in read.items()}
+
+
+def _of_each(numbers: dict[FleetKey, _FleetNumbers]) -> Iterator[GaugeMetricFamily]:
+    instances = _family("instances", "Instances by state.", "namespace", "fleet", "tier", "state")
+    gpus = _family("gpus_held", "GPUs that pods hold, those that start or stop included.", "namespace", "fleet", "tier")
+    money = _family("cost_usd_per_hour", "GPUs held x usdPerGpuHour.", "namespace", "fleet", "tier")
+    for key, fleet in numbers.items():
+        for tier, held in fleet.tiers:
+            for state, count in held.states:
+                instances.add_metric([*key, tier, state], count)
+            gpus.add_metric([*key, tier], held.gpus)
+            if held.usd_per_hour is not None:
+                money.add_metric([*key, tier], held.usd_per_hour)
+    yield from (instances, gpus, money)
+
+
+def _family(name: str, documentation: str, *names: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{PREFIX}{name}", documentation, labels=names)
+
+
+def _parse(body: Manifest | None) -> _FleetNumbers:
+    """A status that cannot be read has no numbers; what is wrong with it is the reconcile's to say."""
+    try:
+        status = FleetStatus.model_validate((body or {}).get("status") or {})
+    except pydantic.ValidationError:
+        return _NOTHING
+    if body is None or not status.conditions:
+        return _NOTHING
+    return _FleetNumbers(
+        conditions=frozenset(condition.type for condition in status.conditions if condition.status),
+        tiers=(
+            (Tier.LARGE, _tier(status.large, _price(body, Tier.LARGE))),
+            (Tier.SMALL, _tier(status.small, _price(body, Tier.SMALL))),
+        ),
+    )
+
+
+def _tier(held: TierStatus, price: float | None) -> _TierNumbers:
+    """The large tier tells each instance's state; of the small one's pods those that are not ready are starting."""
+    if held.instances:
+        states = Tally(instance.state for instance in held.instances)
+    else:
+        starting = max(0, held.desired - held.ready)
+        states = Tally(
+            {InstanceState.READY: held.ready, InstanceState.STARTING: starting, InstanceState.DRAINING: held.draining}
+        )
+    cost = None if price is None else price * held.gpus
+    return _TierNumbers(tuple((state, states[state]) for state in InstanceState), held.gpus, cost)
+
+
+def _price(body: Manifest, tier: Tier) -> float | None:
+    match body["spec"]:
+        case {tier.value: {"price": {"usdPerGpuHour": int() | float() as price}}}:
+            return float(price)
+        case _:
+            return None

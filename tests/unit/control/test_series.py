@@ -1,0 +1,93 @@
+"""What a scrape says of the fleets, from their statuses alone."""
+
+from heterofleet.api.labels import FleetKey, Manifest
+from heterofleet.control.metrics import Metrics
+from heterofleet.control.series import FleetSeries
+
+A, B = FleetKey("ns", "a"), FleetKey("ns", "b")
+
+
+class Fleets:
+    def __init__(self) -> None:
+        self.held: dict[FleetKey, tuple[int, Manifest]] = {}
+        self.read: list[FleetKey] = []
+
+    def fleets(self) -> tuple[FleetKey, ...]:
+        return tuple(self.held)
+
+    def fleet_version(self, key: FleetKey) -> int:
+        return self.held[key][0]
+
+    def fleet(self, key: FleetKey) -> Manifest | None:
+        self.read.append(key)
+        return self.held[key][1]
+
+
+def fleet(ready: bool = True) -> Manifest:
+    condition = {
+        "type": "Ready",
+        "status": str(ready),
+        "reason": "AllReady",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    large = {
+        "desired": 2,
+        "ready": 1,
+        "gpus": 16,
+        "instances": [{"index": 0, "state": "Ready"}, {"index": 3, "state": "Failed"}],
+    }
+    return {
+        "spec": {"large": {"price": {"usdPerGpuHour": 2.5}}, "small": {}},
+        "status": {
+            "conditions": [condition],
+            "large": large,
+            "small": {"desired": 4, "ready": 3, "gpus": 5, "draining": 1},
+        },
+    }
+
+
+def lines(fleets: Fleets) -> set[str]:
+    metrics = Metrics()
+    metrics.collect_fleets(FleetSeries(fleets))
+    text = metrics.exposition().decode()
+    return {line.removeprefix("heterofleet_operator_") for line in text.splitlines() if "_operator_" in line}
+
+
+def test_instances_gpus_and_money_are_told_by_tier():
+    fleets = Fleets()
+    fleets.held = {A: (1, fleet())}
+    where = 'fleet="a",namespace="ns"'
+    assert lines(fleets) >= {
+        'fleets{condition="Ready"} 1.0',
+        'fleets{condition="Stalled"} 0.0',
+        f'instances{{{where},state="Ready",tier="large"}} 1.0',
+        f'instances{{{where},state="Failed",tier="large"}} 1.0',
+        f'instances{{{where},state="Ready",tier="small"}} 3.0',
+        f'instances{{{where},state="Starting",tier="small"}} 1.0',
+        f'instances{{{where},state="Draining",tier="small"}} 1.0',
+        f'gpus_held{{{where},tier="large"}} 16.0',
+        f'gpus_held{{{where},tier="small"}} 5.0',
+        f'cost_usd_per_hour{{{where},tier="large"}} 40.0',
+    }
+
+
+def test_a_tier_without_a_price_has_no_cost_rather_than_none():
+    fleets = Fleets()
+    fleets.held = {A: (1, fleet())}
+    assert not [line for line in lines(fleets) if line.startswith("cost_usd") and 'tier="small"' in line]
+
+
+def test_only_fleets_that_changed_are_read_again():
+    fleets = Fleets()
+    series = FleetSeries(fleets)
+    fleets.held = {A: (1, fleet()), B: (1, {"spec": {}})}
+    list(series.collect())
+    fleets.held[B] = (2, fleet(ready=False))
+    list(series.collect())
+    assert fleets.read == [A, B, B]
+
+
+def test_a_status_that_cannot_be_read_has_no_numbers():
+    fleets = Fleets()
+    fleets.held = {A: (1, {"spec": {}, "status": {"large": "nonsense"}})}
+    assert not [line for line in lines(fleets) if line.startswith("instances{")]
