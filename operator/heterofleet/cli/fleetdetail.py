@@ -13,7 +13,8 @@ from rich.text import Text
 
 from heterofleet.api.conditions import Condition, ConditionType
 from heterofleet.api.labels import Tier
-from heterofleet.cli import ages, fleetinstances, terminal
+from heterofleet.cli import ages, columns, fleetinstances
+from heterofleet.cli.columns import Cell, Column
 from heterofleet.cli.fleetview import FleetView
 from heterofleet.cluster.records import PodRecord
 
@@ -89,28 +90,24 @@ def _facts(view: FleetView) -> RenderableType:
 
 
 def _tiers(view: FleetView) -> RenderableType:
-    table = terminal.columns("TIER", "READY", "DRAINING", "GPUS", "REVISION", "COUNT FROM")
-    for index in (2, 3):
-        table.columns[index].justify = "right"
-    for tier in Tier:
-        status = view.tier(tier)
-        style = "green" if status.ready >= status.desired else "yellow"
-        table.add_row(
-            Text(str(tier)),
-            Text(status.summary, style),
-            Text(str(status.draining)),
-            Text(str(status.gpus)),
-            Text(status.revision or "-"),
-            _writer(view, tier),
-        )
-    return table
+    tiers = [view.tier(tier) for tier in Tier]
+    return columns.table(
+        [
+            columns.of("TIER", *Tier),
+            Column("READY", [Cell(one.summary, "green" if one.ready >= one.desired else "yellow") for one in tiers]),
+            columns.of("DRAINING", *(str(one.draining) for one in tiers), right=True),
+            columns.of("GPUS", *(str(one.gpus) for one in tiers), right=True),
+            columns.of("REVISION", *(one.revision or "-" for one in tiers)),
+            Column("COUNT FROM", [_writer(view, tier) for tier in Tier]),
+        ]
+    )
 
 
-def _writer(view: FleetView, tier: Tier) -> Text:
+def _writer(view: FleetView, tier: Tier) -> Cell:
     override = view.tier(tier).override
     if override is not None:
-        return Text(override.by, "yellow")
-    return Text("others (External)" if tier in view.external else "plan")
+        return Cell(override.by, "yellow")
+    return Cell("others (External)" if tier in view.external else "plan")
 
 
 def _overrides(view: FleetView, now: datetime) -> Iterator[RenderableType]:

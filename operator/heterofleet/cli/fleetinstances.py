@@ -10,7 +10,8 @@ from rich.text import Text
 
 from heterofleet.api import labels
 from heterofleet.api.conditions import InstanceState, InstanceStatus
-from heterofleet.cli import ages, terminal
+from heterofleet.cli import ages, columns
+from heterofleet.cli.columns import Cell, Column
 from heterofleet.cluster.records import PodRecord
 
 _STATE_STYLES: Final = {
@@ -38,22 +39,21 @@ def sections(
 
 
 def _instances(instances: Sequence[InstanceStatus], now: datetime) -> RenderableType:
-    table = terminal.columns("INSTANCE", "STATE", "RANKS", "REVISION", "RESTARTS", "SINCE", "NEXT TRY")
-    table.columns[4].justify = "right"
-    for instance in instances:
-        waits = instance.retry_at is not None and instance.retry_at > now
-        table.add_row(
-            Text(str(instance.index)),
-            Text(str(instance.state), _STATE_STYLES.get(instance.state, "")),
-            Text(f"{instance.ready_ranks}/{instance.ranks}"),
-            Text(instance.revision or "-"),
-            Text(str(instance.restarts)),
-            Text(ages.since(instance.since, now)),
-            Text(f"in {ages.elapsed(instance.retry_at - now)}" if waits and instance.retry_at else ""),
-        )
-    if not any(instance.retry_at is not None and instance.retry_at > now for instance in instances):
-        table.columns.pop()
-    return table
+    shown = [
+        columns.of("INSTANCE", *(str(instance.index) for instance in instances)),
+        Column("STATE", [Cell(str(one.state), _STATE_STYLES.get(one.state, "")) for one in instances]),
+        columns.of("RANKS", *(f"{instance.ready_ranks}/{instance.ranks}" for instance in instances)),
+        columns.of("REVISION", *(instance.revision or "-" for instance in instances)),
+        columns.of("RESTARTS", *(str(instance.restarts) for instance in instances), right=True),
+        columns.of("SINCE", *(ages.since(instance.since, now) for instance in instances)),
+    ]
+    tries = [_next_try(instance, now) for instance in instances]
+    return columns.table([*shown, columns.of("NEXT TRY", *tries)] if any(tries) else shown)
+
+
+def _next_try(instance: InstanceStatus, now: datetime) -> str:
+    waits = instance.retry_at is not None and instance.retry_at > now
+    return f"in {ages.elapsed(instance.retry_at - now)}" if waits and instance.retry_at is not None else ""
 
 
 def _last_exits(instances: Sequence[InstanceStatus], now: datetime) -> Iterator[RenderableType]:
@@ -74,33 +74,31 @@ def _last_exits(instances: Sequence[InstanceStatus], now: datetime) -> Iterator[
 
 
 def _ranks(ranks: Sequence[PodRecord], now: datetime) -> RenderableType:
-    table = terminal.columns("RANK", "POD", "STATE", "NODE", "RESTARTS", "AGE")
-    table.columns[4].justify = "right"
-    for rank in sorted(ranks, key=lambda pod: (_index(pod), int(pod.labels.get(labels.POD_INDEX, 0)))):
-        word, style = _pod_state(rank)
-        table.add_row(
-            Text(rank.labels.get(labels.POD_INDEX, "-")),
-            Text(rank.name),
-            Text(word, style),
-            Text(rank.node or "-"),
-            Text(str(rank.restart_count)),
-            Text(ages.since(rank.created, now)),
-        )
-    return table
+    ordered = sorted(ranks, key=lambda pod: (_index(pod), int(pod.labels.get(labels.POD_INDEX, 0))))
+    return columns.table(
+        [
+            columns.of("RANK", *(rank.labels.get(labels.POD_INDEX, "-") for rank in ordered)),
+            columns.of("POD", *(rank.name for rank in ordered)),
+            Column("STATE", [_pod_state(rank) for rank in ordered]),
+            columns.of("NODE", *(rank.node or "-" for rank in ordered)),
+            columns.of("RESTARTS", *(str(rank.restart_count) for rank in ordered), right=True),
+            columns.of("AGE", *(ages.since(rank.created, now) for rank in ordered)),
+        ]
+    )
 
 
-def _pod_state(pod: PodRecord) -> tuple[str, str]:
+def _pod_state(pod: PodRecord) -> Cell:
     if pod.terminating:
-        return "Terminating", "yellow"
+        return Cell("Terminating", "yellow")
     if pod.unschedulable:
-        return "Unschedulable", "red"
+        return Cell("Unschedulable", "red")
     if pod.waiting_reason:
-        return pod.waiting_reason, "red"
+        return Cell(pod.waiting_reason, "red")
     if pod.ended is not None:
-        return f"Exited {pod.ended.exit_code}", "red"
+        return Cell(f"Exited {pod.ended.exit_code}", "red")
     if pod.ready:
-        return "Ready", "green"
-    return ("Starting", "") if pod.started else (pod.phase or "Pending", "")
+        return Cell("Ready", "green")
+    return Cell("Starting" if pod.started else pod.phase or "Pending")
 
 
 def _index(pod: PodRecord) -> int:

@@ -2,63 +2,48 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
-from rich.table import Table
-from rich.text import Text
-
-from heterofleet.cli import ages, terminal
+from heterofleet.cli import ages, columns
+from heterofleet.cli.columns import Cell, Column
 from heterofleet.cli.fleetview import FleetView
 
 _DROPPED_FIRST: Final = ("ENDPOINT", "$/h")
-"""What a narrow terminal does without."""
+"""What a narrow terminal does without, one after the other; what is still too wide is wrapped by the terminal."""
 
 
-class _Column(NamedTuple):
-    title: str
-    cells: list[Text]
-    right: bool = False
+def within(room: int | None, views: Sequence[FleetView], now: datetime, *, namespaces: bool) -> list[Column]:
+    """As many columns as `room` has, all if None; `namespaces` says where each fleet lies."""
+    shown = _columns(views, now, namespaces=namespaces)
+    for title in _DROPPED_FIRST:
+        if room is not None and columns.width(shown) > room:
+            shown = [column for column in shown if column.title != title]
+    return shown
 
 
-def table(views: Sequence[FleetView], now: datetime, *, namespaces: bool, without: Sequence[str] = ()) -> Table:
-    """One line a fleet; `namespaces` says where each lies."""
-    columns = [
-        *([_Column("NAMESPACE", [Text(view.key.namespace) for view in views])] if namespaces else []),
-        _Column("NAME", [Text(view.key.name) for view in views]),
-        _Column("READY", [_ready(view) for view in views]),
-        _Column("LARGE", [Text(view.status.large.summary) for view in views]),
-        _Column("SMALL", [Text(view.status.small.summary) for view in views]),
-        _Column("$/h", [Text(view.status.cost.usd_per_hour or "-") for view in views], right=True),
-        _Column("ENDPOINT", [Text(view.status.endpoint or "-") for view in views]),
-        _Column("REASON", [_reason(view) for view in views]),
-        _Column("AGE", [Text(ages.since(view.created, now)) for view in views]),
+def _columns(views: Sequence[FleetView], now: datetime, *, namespaces: bool) -> list[Column]:
+    return [
+        *([columns.of("NAMESPACE", *(view.key.namespace for view in views))] if namespaces else []),
+        columns.of("NAME", *(view.key.name for view in views)),
+        Column("READY", [_ready(view) for view in views]),
+        columns.of("LARGE", *(view.status.large.summary for view in views)),
+        columns.of("SMALL", *(view.status.small.summary for view in views)),
+        columns.of("$/h", *(view.status.cost.usd_per_hour or "-" for view in views), right=True),
+        columns.of("ENDPOINT", *(view.status.endpoint or "-" for view in views)),
+        Column("REASON", [_reason(view) for view in views]),
+        columns.of("AGE", *(ages.since(view.created, now) for view in views)),
     ]
-    shown = [column for column in columns if column.title not in without]
-    made = terminal.columns(*(column.title for column in shown))
-    for index, column in enumerate(shown):
-        made.columns[index].justify = "right" if column.right else "left"
-        # Where even the narrowest table is too wide, names go on in a second line and nothing is cut.
-        if column.title == "NAME":
-            made.columns[index].no_wrap, made.columns[index].overflow = False, "fold"
-    for row in zip(*(column.cells for column in shown), strict=True):
-        made.add_row(*row)
-    return made
 
 
-def narrowings() -> Sequence[Sequence[str]]:
-    """Sets of columns to leave out, the widest table first."""
-    return [_DROPPED_FIRST[:count] for count in range(len(_DROPPED_FIRST) + 1)]
-
-
-def _ready(view: FleetView) -> Text:
+def _ready(view: FleetView) -> Cell:
     if view.ready is None:
-        return Text("Unknown", "yellow")
-    return Text("True", "green") if view.ready.status else Text("False", "red")
+        return Cell("Unknown", "yellow")
+    return Cell("True", "green") if view.ready.status else Cell("False", "red")
 
 
-def _reason(view: FleetView) -> Text:
+def _reason(view: FleetView) -> Cell:
     if view.deleting:
-        return Text("Deleting", "yellow")
+        return Cell("Deleting", "yellow")
     if view.ready is None:
-        return Text("NotSeenYet", "yellow")
-    return Text(str(view.ready.reason), "dim" if view.ready.status else "red")
+        return Cell("NotSeenYet", "yellow")
+    return Cell(str(view.ready.reason), "dim" if view.ready.status else "red")

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from heterofleet.api.labels import FLEET, TIER, Manifest, Tier
-from heterofleet.cli import access, fleetdetail, fleettable, freshness, output, terminal
+from heterofleet.cli import access, columns, fleetdetail, fleettable, freshness, output, terminal
 from heterofleet.cli.access import Api
 from heterofleet.cli.errors import UsageError
 from heterofleet.cli.fleetview import FleetView
@@ -60,11 +60,8 @@ async def _many(
     if not views:
         where = "in any namespace" if options.all_namespaces else f"in namespace {target.namespace}"
         return Text(f"No fleets {where}.")
-    for without in fleettable.narrowings():
-        table = fleettable.table(views, now, namespaces=options.all_namespaces, without=without)
-        if terminal.fits(screen, table):
-            break
-    return table
+    room = screen.width if screen.is_terminal else None
+    return columns.table(fleettable.within(room, views, now, namespaces=options.all_namespaces))
 
 
 def _namespace(target: Target, options: argparse.Namespace) -> str | None:

@@ -5,8 +5,6 @@ import sys
 from typing import IO, Final
 
 from rich.console import Console, RenderableType
-from rich.measure import Measurement
-from rich.table import Table
 
 _WIDEST: Final = 10_000
 """Of what is written to a pipe, where nothing needs to be cut."""
@@ -33,17 +31,3 @@ def _printed(screen: Console, content: RenderableType) -> str:
     with screen.capture() as captured:
         screen.print(content)
     return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
-
-
-def columns(*titles: str) -> Table:
-    """A table without lines, as kubectl's."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold", show_edge=False)
-    for title in titles:
-        table.add_column(title, no_wrap=True, overflow="ellipsis")
-    return table
-
-
-def fits(screen: Console, table: Table) -> bool:
-    """Whether the terminal can show all of the table's columns uncut."""
-    unbounded = screen.options.update(max_width=_WIDEST)
-    return not screen.is_terminal or Measurement.get(screen, unbounded, table).maximum <= screen.width
