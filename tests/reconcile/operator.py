@@ -229,6 +229,8 @@ class Operator:
                 self._error = exc
             finally:
                 self._started.set()
+                # Closed TLS connections are taken down by the loop, which is closed itself after this.
+                runner.run(asyncio.sleep(0.1))
 
     async def _supervise(self) -> None:
         self._main = asyncio.current_task()
