@@ -82,7 +82,7 @@ class Report:
             table.add_row(
                 figure.name, f"{figure.value:.4g} {figure.unit}", target, "yes" if figure.met else "NO", *spread
             )
-        console = Console()
+        console = Console(width=110)
         console.print(table)
         for note in self.notes:
             console.print(f" {note}", markup=False)
