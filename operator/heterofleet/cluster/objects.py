@@ -208,10 +208,15 @@ def field_managers(manifest: Manifest, paths: Sequence[str]) -> frozenset[str]:
     For the Event that tells who had a field which we took back. Needs an object read afresh, since the cache
     drops managedFields. A field that was removed has no owner: then nobody is named.
     """
+    return owners_of(manifest, paths) - {labels.FIELD_MANAGER}
+
+
+def owners_of(manifest: Manifest, paths: Sequence[str]) -> frozenset[str]:
+    """Names all managers that own one of `paths`, this operator included, in an object read afresh."""
     return frozenset(
         entry["manager"]
         for entry in manifest["metadata"].get("managedFields") or ()
-        if entry["manager"] != labels.FIELD_MANAGER and any(_owns(entry.get("fieldsV1") or {}, path) for path in paths)
+        if any(_owns(entry.get("fieldsV1") or {}, path) for path in paths)
     )
 
 

@@ -21,6 +21,8 @@ from heterofleet.planning.counts import Asked, Target, TierObject
 
 COUNT_FIELD = "spec.instances"
 MOST_WRITERS_KEPT = 4096
+SCALE = "scale"
+"""Names the writer where Kubernetes does not: somebody came through the subresource of that name."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,18 @@ class Writers:
         self._known: dict[tuple[str, int], str] = {}
 
     async def foreign(self, found: Observed) -> str:
-        """The manager, other than this operator, that owns the count; "" if it is ours."""
+        """The manager, other than this operator, that set the count; "" if it is ours.
+
+        It is not ours as soon as we do not own it: a custom resource's second write through /scale leaves the field
+        without any owner (seen on Kubernetes 1.37).
+        """
         version = (found.uid, found.resource_version)
         if version not in self._known:
             manifest = await self._cluster.get(found.ref)
-            managers = objects.field_managers(manifest, [COUNT_FIELD]) if manifest else frozenset[str]()
+            owners = objects.owners_of(manifest, [COUNT_FIELD]) if manifest else frozenset({labels.FIELD_MANAGER})
             if len(self._known) >= MOST_WRITERS_KEPT:
                 self._known.clear()
-            self._known[version] = min(managers, default="")
+            self._known[version] = "" if labels.FIELD_MANAGER in owners else min(owners, default=SCALE)
         return self._known[version]
 
 
@@ -68,7 +74,7 @@ async def wanted(
             instances=fleet.spec.tier(tier).instances,
             writer=writer,
             found=found,
-            running=running[tier],
+            running=_running(fleet, tier, running[tier]),
             previous=previous,
             override_seconds=fleet.spec.scaling.override_seconds,
             now=now,
@@ -77,6 +83,14 @@ async def wanted(
     small = counts.bounded(asked[Tier.SMALL].instances, fleet.spec.small.instances)
     large, small = counts.within_budget(fleet.spec, large, small)
     return Wanted(asked, {Tier.LARGE: large, Tier.SMALL: small})
+
+
+def _running(fleet: HeterogeneousDeployment, tier: Tier, existing: int | None) -> int | None:
+    """The count that runs: what was desired when it was last told, without the warm ones; those that exist before."""
+    told = _tier_status(fleet, tier)
+    warm = fleet.spec.tier(tier).instances.warm
+    count = told.desired if told.revision else existing
+    return None if count is None else max(0, count - warm)
 
 
 async def _tier_object(
