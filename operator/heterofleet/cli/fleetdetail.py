@@ -110,12 +110,17 @@ def _writer(view: FleetView, tier: Tier) -> Cell:
     return Cell("others (External)" if tier in view.external else "plan")
 
 
+def _when(moment: datetime, now: datetime) -> str:
+    if moment <= now:
+        return "at the operator's next look"
+    return f"at {moment.astimezone(UTC):%H:%M} UTC, in {ages.elapsed(moment - now)}"
+
+
 def _overrides(view: FleetView, now: datetime) -> Iterator[RenderableType]:
     told = [
         Text(
-            f"The {tier} tier was set to {override.instances} by {override.by}. The plan takes it back at "
-            f"{override.until.astimezone(UTC):%H:%M} UTC, in {ages.elapsed(override.until - now)}; "
-            f"`heterofleet release {view.key.name} --tier {tier}` ends it now.",
+            f"The {tier} tier was set to {override.instances} by {override.by}. The plan takes it back "
+            f"{_when(override.until, now)}; `heterofleet release {view.key.name} --tier {tier}` ends it now.",
             "yellow",
         )
         for tier in Tier

@@ -4,7 +4,7 @@ import io
 import sys
 from typing import IO, Final
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 
 _WIDEST: Final = 10_000
 """Of what is written to a pipe, where nothing needs to be cut."""
@@ -27,7 +27,8 @@ def text(content: RenderableType) -> str:
 
 
 def _printed(screen: Console, content: RenderableType) -> str:
-    """Without the blanks that pad a table's lines."""
+    """Without the blanks that pad lines; those of tables that are too wide are left to the terminal to wrap."""
     with screen.capture() as captured:
-        screen.print(content)
+        # A text that is printed by itself would lose that it must not be wrapped.
+        screen.print(Group(content), crop=False)
     return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())

@@ -69,6 +69,11 @@ def strip(text: str) -> str:
     return text.replace("\x1b[1m", "").replace("\x1b[0m", "")
 
 
+async def test_what_is_too_wide_even_so_is_left_to_the_terminal_to_wrap() -> None:
+    narrow = strip(await seen(api(stored.READY), options(), 20)).splitlines()
+    assert narrow[0].split() == ["NAME", "READY", "LARGE", "SMALL", "REASON", "AGE"]
+
+
 async def test_a_ready_fleet_in_depth_has_no_more_than_its_facts() -> None:
     assert await seen(api(stored.READY), options("chat")) == textwrap.dedent(
         """\
