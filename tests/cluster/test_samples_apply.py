@@ -1,0 +1,41 @@
+"""Every shipped sample is admitted by the API server as it stands, and stored without losing a field."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from heterofleet.api import crd, labels
+from testbed.controlplane import Cluster
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLES = sorted((ROOT / "manifests" / "samples").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def defined(cluster: Cluster) -> Cluster:
+    cluster.apply(*crd.definitions())
+    for definition in crd.definitions():
+        cluster.kubectl("wait", "--for=condition=Established", f"crd/{definition['metadata']['name']}", "--timeout=30s")
+    return cluster
+
+
+def lost(written: Any, stored: Any, path: str = "spec") -> Iterator[str]:
+    """Where what is stored differs from what was written; defaults may be added."""
+    if isinstance(written, dict) and isinstance(stored, dict):
+        for key, value in written.items():
+            yield from lost(value, stored.get(key), f"{path}.{key}")
+    elif written != stored:
+        yield f"{path}: {written!r} became {stored!r}"
+
+
+@pytest.mark.parametrize("file", SAMPLES, ids=lambda file: file.stem)
+def test_a_sample_is_applied_as_it_stands(defined: Cluster, namespace: str, file: Path) -> None:
+    defined.kubectl("apply", "--validate=strict", "--namespace", namespace, "--filename", str(file))
+    written = yaml.safe_load(file.read_text("utf-8"))
+    path = f"/apis/{labels.API_VERSION}/namespaces/{namespace}/{labels.FLEET_PLURAL}/{written['metadata']['name']}"
+    stored = defined.api.get(path)
+    assert list(lost(written["spec"], stored["spec"])) == []
+    assert defined.kubectl("diff", "--namespace", namespace, "--filename", str(file)) == ""
