@@ -1,7 +1,7 @@
 # Everything a fresh machine needs beyond Python >= 3.11 and make is installed by these targets,
 # into .venv and the user's cache folder.
 .DEFAULT_GOAL := help
-.PHONY: help setup lock testbed generate drift lint check unit golden supervisor cluster reconcile test demo bench-control-plane clean
+.PHONY: help setup lock testbed generate drift lint check unit golden supervisor cluster reconcile test demo bench-control-plane images release clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -20,9 +20,14 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-header --no-annotate
+
 lock: ## pin every dependency with its hashes (no addresses)
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --no-annotate --extra operator --extra cli --group dev pyproject.toml -o requirements.lock
+	$(LOCK) --extra operator --extra cli --group dev pyproject.toml -o requirements.lock
+	$(LOCK) --constraint requirements.lock --extra operator pyproject.toml -o images/operator/requirements.lock
+	sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml | \
+	  $(LOCK) --constraint requirements.lock - -o images/operator/build.lock
 
 testbed: setup ## Kubernetes, KWOK and helm, built once into the user's cache (KUBE=v1.NN.N for another version)
 	@$(BIN)/python -m testbed build > /dev/null
@@ -36,10 +41,10 @@ drift: testbed ## fail when a generated file is not what `make generate` would w
 	@$(BIN)/python charts/generate.py --check
 
 lint: testbed build ## format, lint, types, imports, YAML, chart, Dockerfiles
-	@$(BIN)/ruff format --check --quiet operator tests charts
-	@$(BIN)/ruff check --quiet operator tests charts
+	@$(BIN)/ruff format --check --quiet operator tests charts images
+	@$(BIN)/ruff check --quiet operator tests charts images
 	@$(BIN)/mypy --no-error-summary operator/heterofleet tests/testbed
-	@$(BIN)/lint-imports --no-timing > build/imports.txt 2>&1 || (cat build/imports.txt; exit 1)
+	@$(BIN)/lint-imports --no-logo > build/imports.txt 2>&1 || (cat build/imports.txt; exit 1)
 	@$(BIN)/yamllint --strict .
 	@$(BIN)/hadolint images/*/Dockerfile
 	@$$($(BIN)/python -m testbed build | sed -n 's/^helm *//p') lint --quiet charts/heterofleet
@@ -62,6 +67,12 @@ reconcile: testbed ## the operator's rules against a real API server
 	@$(BIN)/python -m pytest -q tests/reconcile
 
 test: check unit supervisor cluster reconcile ## everything (< 20 min with warm caches)
+
+images: setup ## the container images, where docker, podman or buildah works (ARGS=... for the builder)
+	@$(BIN)/python images/build.py $(ARGS)
+
+release: testbed drift ## this version's chart, wheel and CRDs, kept under tests/fixtures/releases
+	@$(BIN)/python charts/release.py
 
 demo: testbed ## the product, step by step, on a real control plane (KEEP=1 leaves it running)
 	@$(BIN)/python -m testbed.demo

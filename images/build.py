@@ -1,7 +1,8 @@
-"""Builds the container images with whichever builder this machine has: `python images/build.py [--list]`.
+"""Builds the container images with whichever builder this machine has: `python images/build.py [--list] [ARGUMENT...]`.
 
 docker, podman and buildah are tried in this order; docker counts only where its daemon answers. Without any of them
-nothing is built and the reason is printed, which is no failure: the images are not needed to run the tests.
+nothing is built and the reason is printed, which is no failure: the images are not needed to run the tests. Other
+arguments go to the builder: `--build-arg BASE=...`, `--isolation chroot --pull=never` for a buildah without registry.
 """
 
 import argparse
@@ -51,7 +52,8 @@ def tags() -> dict[Path, str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Builds the container images.")
     parser.add_argument("--list", action="store_true", help="print the tags and build nothing")
-    if parser.parse_args().list:
+    given, more = parser.parse_known_args()
+    if given.list:
         sys.stdout.writelines(f"{tag}\n" for tag in tags().values())
         return 0
     builder = next(usable(), None)
@@ -61,7 +63,7 @@ def main() -> int:
     for file, tag in tags().items():
         sys.stdout.write(f"images: {builder.probe[0]} builds {tag}\n")
         sys.stdout.flush()
-        subprocess.run([*builder.build, "--file", str(file), "--tag", tag, "."], cwd=ROOT, check=True)
+        subprocess.run([*builder.build, "--file", str(file), "--tag", tag, *more, "."], cwd=ROOT, check=True)
     return 0
 
 

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.cluster
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "heterofleet"
+RELEASES = ROOT / "tests" / "fixtures" / "releases"
 NAMESPACE = "heterofleet-system"
 DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/heterofleet-operator"
 FLEETS = "/apis/heterofleet.io/v1alpha1/namespaces/models/heterogeneousdeployments"
@@ -136,6 +137,16 @@ def test_an_upgrade_of_the_release_changes_its_definitions(either_helm: Installa
     known = either_helm.api.get(f"{CRDS}/heterogeneousdeployments.heterofleet.io")["spec"]["names"]
     assert known["shortNames"] == ["hd", "hetdep"]
     assert either_helm.api.get(f"{FLEETS}/chat")["metadata"]["uid"] == created["metadata"]["uid"]
+
+
+@pytest.mark.parametrize("release", sorted(RELEASES.glob("*/heterofleet-*.tgz")), ids=lambda file: file.parent.name)
+def test_a_released_chart_is_upgraded_to_this_one(either_helm: Installation, release: Path) -> None:
+    either_helm.install(chart=release)
+    created = either_helm.api.create(FLEETS, minimal())
+    either_helm.install()
+    assert either_helm.api.get(f"{FLEETS}/chat")["metadata"]["uid"] == created["metadata"]["uid"]
+    status = either_helm.api.get(DEPLOYMENT)["status"]
+    assert (status["updatedReplicas"], status["readyReplicas"]) == (2, 2)
 
 
 def test_the_helm_test_is_admitted_to_a_restricted_namespace(installation: Installation) -> None:
