@@ -205,6 +205,15 @@ def test_an_outage_of_the_api_server_is_survived(fleets: Fleets, tmp_path: Path)
         assert process.popen.poll() is None
 
 
+def test_a_process_that_never_reached_a_server_stops_when_told(own_cluster: Cluster, tmp_path: Path) -> None:
+    moved = tmp_path / "kubeconfig"
+    moved.write_text(own_cluster.kubeconfig.read_text().replace(own_cluster.url, "https://127.0.0.1:1"))
+    with started(moved, tmp_path, "one") as process:
+        eventually(lambda: process.get("/readyz") == (503, "the caches are not filled yet\n"), 20)
+        assert process.get("/healthz") == (200, "ok\n")
+        assert process.stop() == 0
+
+
 def test_wrong_settings_end_the_process_with_their_sentence(tmp_path: Path) -> None:
     with started(tmp_path / "none", tmp_path, "one", HETEROFLEET_WORKERS="many") as process:
         assert process.exit_status() == 2

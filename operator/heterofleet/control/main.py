@@ -53,13 +53,20 @@ Factory = Callable[[Cluster, Cache, Settings, EventSink], Reconciler]
 class Operator:
     """All parts of one process; `run` runs them until `stop`."""
 
-    def __init__(self, settings: Settings, factory: Factory, link: connection.Connection) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        factory: Factory,
+        *,
+        link: connection.Connection,
+        lease_link: connection.Connection,
+    ) -> None:
         self._settings = settings
         self._metrics = metrics.Metrics()
         self._synced = asyncio.Event()
         self._stopping = asyncio.Event()
         self._active = False
-        unguarded = KubeCluster(link, write_seconds_left=lambda: math.inf, meter=self._metrics)
+        unguarded = KubeCluster(lease_link, write_seconds_left=lambda: math.inf, meter=self._metrics)
         self._election = leader.Election(unguarded, settings.lease, settings.identity)
         cluster = KubeCluster(link, write_seconds_left=self._election.write_seconds_left, meter=self._metrics)
         self._cache = Cache(Listeners(self._fleet_changed, self._node_changed, self._devices_freed, self._synced.set))
@@ -178,8 +185,9 @@ class Operator:
 
 async def operate(settings: Settings, factory: Factory) -> None:
     """Runs the operator until SIGTERM or SIGINT; raises what ended it otherwise."""
-    async with connection.connect() as link:
-        operator = Operator(settings, factory, link)
+    # Renewals have a way of their own: they must not wait for a slot behind requests that a slow server holds up.
+    async with connection.connect() as link, connection.connect() as lease_link:
+        operator = Operator(settings, factory, link=link, lease_link=lease_link)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, operator.stop)
