@@ -1,0 +1,103 @@
+"""Whether a fleet's pods ever held more GPUs than its budget: pure, over the history of a walk.
+
+A budget that is lowered cannot be kept at once. What was allowed before stays allowed until the operator has seen
+the new budget and pods, and what is asked of Kubernetes, have once been within it for a while; from then on it binds.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import inf
+
+from heterofleet.api import labels
+from randomwalk.history import Deed, Event
+
+SETTLED_SECONDS = 3.0
+
+
+@dataclass
+class _Account:
+    """One fleet's GPUs, by name: a fleet that comes back under its name inherits the pods of the former one."""
+
+    budget: float = inf
+    carried: float = 0.0
+    """What may still be held from before the present budget."""
+    generation: int = 0
+    observed: int = 0
+    within_since: float | None = None
+    pods: dict[str, int] = field(default_factory=dict)
+    makers: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def held(self) -> int:
+        return sum(self.pods.values())
+
+    @property
+    def asked(self) -> int:
+        return sum(self.makers.values())
+
+
+def exceeded(events: list[Event], deeds: list[Deed]) -> Iterator[str]:
+    """A sentence for each time that a new pod went beyond what was allowed."""
+    accounts: dict[str, _Account] = {}
+    thefts = sorted((deed.at, deed.fleet) for deed in deeds if deed.what == "steal")
+    for event in events:
+        fleet = event.name if event.kind == labels.FLEET_KIND else event.labels.get(labels.FLEET)
+        if fleet is None:
+            continue
+        account = accounts.setdefault(fleet, _Account())
+        while thefts and thefts[0][0] <= event.seen:
+            # A stolen count makes pods that the operator never asked for.
+            accounts.setdefault(thefts.pop(0)[1], _Account()).carried = inf
+        before = account.held
+        _note(account, event)
+        allowed = max(account.budget, account.carried)
+        if account.held > before and account.held > allowed:
+            yield f"{fleet} holds {account.held} GPUs with pod {event.name} at {event.version}, {allowed} are allowed"
+        _settle(account, event.seen)
+
+
+def _note(account: _Account, event: Event) -> None:
+    if event.kind == labels.FLEET_KIND:
+        _note_fleet(account, event)
+    elif event.kind == "Pod":
+        phase = event.body.get("status", {}).get("phase")
+        if event.change == "DELETED" or phase in ("Succeeded", "Failed"):
+            account.pods.pop(event.uid, None)
+        else:
+            account.pods[event.uid] = gpus(event.body["spec"])
+    elif event.kind in ("StatefulSet", "Deployment"):
+        if event.change == "DELETED":
+            account.makers.pop(event.uid, None)
+        else:
+            spec = event.body["spec"]
+            account.makers[event.uid] = spec["replicas"] * gpus(spec["template"]["spec"])
+
+
+def _note_fleet(account: _Account, event: Event) -> None:
+    if event.change == "DELETED":
+        account.budget, account.observed = inf, 0
+        return
+    budget = event.body["spec"]["scaling"].get("gpuBudget")
+    fresh = inf if budget is None else float(budget)
+    generation = event.body["metadata"]["generation"]
+    if fresh != account.budget:
+        inherited = account.budget if account.budget is not inf or account.pods or account.makers else 0.0
+        account.carried = max(account.carried, inherited)
+        account.budget, account.generation, account.within_since = fresh, generation, None
+    account.observed = event.body.get("status", {}).get("observedGeneration", 0)
+
+
+def _settle(account: _Account, now: float) -> None:
+    """Let the present budget bind once everything has been within it for a while."""
+    within = max(account.held, account.asked) <= account.budget and account.observed >= account.generation
+    if not within:
+        account.within_since = None
+    elif account.within_since is None:
+        account.within_since = now
+    elif now - account.within_since > SETTLED_SECONDS:
+        account.carried = 0.0
+
+
+def gpus(spec: dict[str, list[dict[str, dict[str, dict[str, str]]]]]) -> int:
+    """GPUs of one pod."""
+    return sum(int(c.get("resources", {}).get("limits", {}).get("nvidia.com/gpu", "0")) for c in spec["containers"])
