@@ -53,6 +53,7 @@ class TierFacts:
     override: Override | None = None
     holds: frozenset[Hold] = frozenset()
     waiting: str = ""
+    progress: str = ""
     problems: Sequence[Finding] = ()
 
 
@@ -225,7 +226,7 @@ def _tier_claim(tier: Tier, held: TierFacts, facts: Facts) -> _Claim:
         return _Claim(type_, False, Reason.ROLLING, f"{counted}: the tier moves to revision {held.revision}")
     if facts.suspended and not held.serving:
         return _Claim(type_, False, Reason.SUSPENDED, f"{counted}: spec.suspend stops all writes but status")
-    return _Claim(type_, False, Reason.STARTING, f"{counted}: the others are starting")
+    return _Claim(type_, False, Reason.STARTING, f"{counted}: {held.progress or 'the others are starting'}")
 
 
 def _restarting(instances: Sequence[InstanceStatus]) -> str:

@@ -29,7 +29,7 @@ from heterofleet.control.queue import Queue
 from heterofleet.control.reconcile import Reconciler, Tools
 from heterofleet.control.settings import Settings
 from heterofleet.desired.platform import Platform
-from heterofleet.metrics.scrape import RouterAnswer
+from heterofleet.metrics.scrape import RouterAnswer, SupervisorAnswer
 from testbed.eventually import eventually
 
 START_SECONDS = 30.0
@@ -53,6 +53,7 @@ class PlayedEngines:
     in_flight: dict[str, int | None] = field(default_factory=dict)
     by_router: dict[tuple[str, str], int | None] = field(default_factory=dict)
     digests: dict[str, RouterAnswer | None] = field(default_factory=dict)
+    supervisors: dict[str, SupervisorAnswer | None] = field(default_factory=dict)
     agreed: bool | None = True
     asked: int = 0
 
@@ -66,6 +67,9 @@ class PlayedEngines:
     async def router_config(self, router: str) -> RouterAnswer | None:
         name = self._pod(router)
         return self.digests[name] if name in self.digests else RouterAnswer(digest=self._stored_digest(router))
+
+    async def supervisor(self, address: str) -> SupervisorAnswer | None:
+        return self.supervisors.get(self._pod(address))
 
     async def epochs_agree(self, addresses: tuple[str, ...]) -> bool | None:
         return self.agreed

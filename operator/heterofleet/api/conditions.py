@@ -175,6 +175,7 @@ class InstanceStatus(Reported):
     )
     since: Timestamp | None = Field(None, description="When it came into this state.")
     retry_at: Timestamp | None = Field(None, description="When it is tried again, while it backs off.")
+    progress: str | None = Field(None, description="How far it has come while it starts, as its supervisors say.")
     last_exit: LastExit | None = None
 
 

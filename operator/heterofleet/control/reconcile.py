@@ -29,6 +29,7 @@ from heterofleet.control.drain import Drains
 from heterofleet.control.events import EventSink
 from heterofleet.control.groups import GroupKeeper, Scene
 from heterofleet.control.ledger import Ledger
+from heterofleet.control.progress import Progress
 from heterofleet.control.routers import ASK_AGAIN_SECONDS, RouterCheck
 from heterofleet.control.steps import Looked, Step
 from heterofleet.control.takings import Takings
@@ -44,7 +45,7 @@ DRAIN_LOOK_SECONDS = 1.0
 GROUP_DELETE_GRACE_SECONDS = 10
 
 
-class IncompleteError(Exception):
+class IncompleteError(errors.ClusterError):
     """Some of a fleet's objects could not be written; the queue tries again with its backoff."""
 
 
@@ -82,6 +83,7 @@ class Reconciler:
         self._writers = Writers(tools.cluster)
         self._gate = Gate(tools.cluster, tools.cache, tools.platform().catalogue, tools.clock)
         self._takings = Takings(tools.cluster)
+        self._progress = Progress(tools.engines)
         self._mutations: dict[FleetKey, dict[Ref, Mutation]] = {}
         self._waiting: set[FleetKey] = set()
 
@@ -113,6 +115,7 @@ class Reconciler:
         self._waiting.discard(key)
         self._routers.forget(key)
         self._takings.forget(key)
+        self._progress.forget(key)
         self._gate.forget(key)
         for tier in Tier:
             self._ledger.release((key, tier))
@@ -133,10 +136,12 @@ class Reconciler:
         acted = step.acts and written.refused is None
         digest = routing.config(fleet).digest() if acted else routers.stored_digest(fleet, looked.view)
         configured = await self._routers.check(fleet.key, digest, looked.view.router_pods)
+        said = await self._progress.of(fleet.key, [pod for tier in Tier for pod in looked.view.pods(tier)], now)
         facts = report.facts(
             fleet,
             looked,
             step,
+            said,
             self._gate.remarks(fleet),
             self._tools.platform().catalogue,
             configured=configured,
@@ -150,7 +155,8 @@ class Reconciler:
         self._note_waiting(fleet.key, step)
         if written.problems and any(p.reason is Reason.APPLY_FAILED for p in written.problems):
             raise IncompleteError(written.problems[0].message)
-        return self._wake_in(looked, step, configured is not None and bool(looked.view.router_pods), now)
+        asks = configured is not None and bool(looked.view.router_pods)
+        return self._wake_in(fleet.key, looked, step, asks, now)
 
     async def _look(self, fleet: HeterogeneousDeployment, now: datetime) -> Looked:
         """Everything that is known of a fleet."""
@@ -261,11 +267,12 @@ class Reconciler:
         else:
             self._waiting.discard(key)
 
-    def _wake_in(self, looked: Looked, step: Step, ask_routers: bool, now: datetime) -> float | None:
+    def _wake_in(self, key: FleetKey, looked: Looked, step: Step, ask_routers: bool, now: datetime) -> float | None:
         times = [looked.groups.wake_at, looked.wanted.wake_at, step.wake_at]
         if looked.groups.draining or looked.pools.draining or step.marks:
             times.append(now + timedelta(seconds=DRAIN_LOOK_SECONDS))
         if ask_routers:
             times.append(now + timedelta(seconds=ASK_AGAIN_SECONDS))
+        times.append(self._progress.wake_at(key, now))
         known = [time for time in times if time is not None]
         return max(0.1, (min(known) - now).total_seconds()) if known else None

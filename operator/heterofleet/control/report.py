@@ -1,7 +1,7 @@
 """Turns what was seen and done into the fleet's status, its tiers' status, and Events; writes only what changed."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -25,7 +25,7 @@ from heterofleet.cluster.cache import Cache
 from heterofleet.cluster.client import Cluster
 from heterofleet.cluster.objects import Ref
 from heterofleet.cluster.records import PodRecord
-from heterofleet.control import groups, steps
+from heterofleet.control import groups, progress, steps
 from heterofleet.control.events import EventSink
 from heterofleet.control.observe import FleetView
 from heterofleet.control.steps import Looked, Step
@@ -64,6 +64,7 @@ def facts(
     fleet: HeterogeneousDeployment,
     looked: Looked,
     step: Step,
+    said: Mapping[str, str],
     remarks: Sequence[Remark],
     catalogue: Catalogue,
     *,
@@ -78,8 +79,8 @@ def facts(
     ready_routers = [pod for pod in looked.view.router_pods if pod.ready and not pod.terminating]
     return Facts(
         tiers={
-            Tier.LARGE: _large(fleet, looked, step, revisions[Role.LARGE], now),
-            Tier.SMALL: _small(fleet, looked, step, revisions[Role.SMALL]),
+            Tier.LARGE: _large(fleet, looked, step, said, revisions[Role.LARGE], now),
+            Tier.SMALL: _small(fleet, looked, step, said, revisions[Role.SMALL]),
         },
         router=RouterFacts(fleet.spec.router.instances.min, len(ready_routers), configured, digest),
         endpoint=names.endpoint(fleet.metadata.name, fleet.metadata.namespace, fleet.spec.router.service.port),
@@ -204,7 +205,9 @@ def _accepted(remarks: Sequence[Remark]) -> Finding:
     return Finding(Reason.VALID, "the spec is valid and both models fit")
 
 
-def _large(fleet: HeterogeneousDeployment, looked: Looked, step: Step, revision: str, now: datetime) -> TierFacts:
+def _large(
+    fleet: HeterogeneousDeployment, looked: Looked, step: Step, said: Mapping[str, str], revision: str, now: datetime
+) -> TierFacts:
     spec = fleet.spec.large
     layout = topology.lay_out(spec.parallelism, spec.placement.gpus_per_node)
     observed = looked.groups.observed
@@ -212,6 +215,10 @@ def _large(fleet: HeterogeneousDeployment, looked: Looked, step: Step, revision:
         instances = groups.statuses(step.large, looked.groups, step.ranks, now)
     else:
         instances = tuple(seen.memory for _, seen in sorted(looked.groups.lives.items()))
+    pods = looked.view.large_pods
+    instances = tuple(
+        i.model_copy(update={"progress": progress.of_instance(pods.get(i.index, ()), said) or None}) for i in instances
+    )
     return TierFacts(
         target=looked.wanted.targets[Tier.LARGE],
         ready=looked.groups.serving,
@@ -225,11 +232,14 @@ def _large(fleet: HeterogeneousDeployment, looked: Looked, step: Step, revision:
         override=looked.wanted.asked[Tier.LARGE].override,
         holds=step.holds[Tier.LARGE],
         waiting=step.shortage.get(Tier.LARGE, ""),
+        progress=next((f"instance {i.index}, {i.progress}" for i in instances if i.progress), ""),
         problems=[*_instance_problems(instances), *_pod_problems(looked.view.pods(Tier.LARGE))],
     )
 
 
-def _small(fleet: HeterogeneousDeployment, looked: Looked, step: Step, revision: str) -> TierFacts:
+def _small(
+    fleet: HeterogeneousDeployment, looked: Looked, step: Step, said: Mapping[str, str], revision: str
+) -> TierFacts:
     return TierFacts(
         target=looked.wanted.targets[Tier.SMALL],
         ready=looked.pools.ready,
@@ -241,6 +251,7 @@ def _small(fleet: HeterogeneousDeployment, looked: Looked, step: Step, revision:
         override=looked.wanted.asked[Tier.SMALL].override,
         holds=step.holds[Tier.SMALL],
         waiting=step.shortage.get(Tier.SMALL, ""),
+        progress=next((f"{p.name} {said[p.uid]}" for p in looked.view.pods(Tier.SMALL) if p.uid in said), ""),
         problems=_pod_problems(looked.view.pods(Tier.SMALL)),
     )
 

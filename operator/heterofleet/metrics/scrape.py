@@ -5,7 +5,6 @@ answers nonsense, is None: the callers count that as busy, or as not known (arch
 """
 
 import asyncio
-import json
 from typing import Protocol
 
 import aiohttp
@@ -29,6 +28,23 @@ class RouterAnswer(Reported):
     error: str = ""
 
 
+class Download(Reported):
+    """How far a supervisor's download of its model is; `total` is 0 while it is not known."""
+
+    state: str = ""
+    bytes: int = 0
+    total: int = 0
+
+
+class SupervisorAnswer(Reported):
+    """What a rank's supervisor says of itself on GET /status."""
+
+    phase: str = ""
+    sentence: str = ""
+    agreed: bool = False
+    download: Download | None = None
+
+
 class Engines(Protocol):
     """What the operator asks of the processes of a fleet; tests have their own."""
 
@@ -37,6 +53,8 @@ class Engines(Protocol):
     async def router_in_flight(self, router: str, endpoint: str) -> int | None: ...
 
     async def router_config(self, router: str) -> RouterAnswer | None: ...
+
+    async def supervisor(self, address: str) -> SupervisorAnswer | None: ...
 
     async def epochs_agree(self, addresses: tuple[str, ...]) -> bool | None: ...
 
@@ -66,12 +84,20 @@ class Scrape:
         except ValidationError:
             return None
 
+    async def supervisor(self, address: str) -> SupervisorAnswer | None:
+        """What the supervisor at pod address `address` says of its rank."""
+        text = await self._text(f"http://{_host(address)}:{SUPERVISOR_PORT}/status")
+        try:
+            return None if text is None else SupervisorAnswer.model_validate_json(text)
+        except ValidationError:
+            return None
+
     async def epochs_agree(self, addresses: tuple[str, ...]) -> bool | None:
         """Whether the supervisors of a group all say that their ranks agree; None when none of them answers."""
-        texts = await asyncio.gather(*(self._text(f"http://{_host(a)}:{SUPERVISOR_PORT}/status") for a in addresses))
-        if all(text is None for text in texts):
+        answers = await asyncio.gather(*(self.supervisor(address) for address in addresses))
+        if all(answer is None for answer in answers):
             return None
-        return all(text is not None and _agreed(text) for text in texts)
+        return all(answer is not None and answer.agreed for answer in answers)
 
     async def _text(self, url: str) -> str | None:
         try:
@@ -88,14 +114,6 @@ class Scrape:
                 return body.decode(errors="replace")
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
-
-
-def _agreed(text: str) -> bool:
-    try:
-        status = json.loads(text)
-    except ValueError:
-        return False
-    return isinstance(status, dict) and status.get("agreed") is True
 
 
 def _host(address: str) -> str:
