@@ -38,6 +38,7 @@ class OperatorProcess:
         lease_name: str = "heterofleet-operator",
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        user: int | None = None,
     ) -> None:
         self.folder = folder or Path(tempfile.mkdtemp(prefix="heterofleet-operator-"))
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -58,6 +59,9 @@ class OperatorProcess:
             "HETEROFLEET_LEASE_RETRY_PERIOD_SECONDS": "0.5",
             **(environment or {}),
         }
+        # A user of that number and without a name, as in a container; the kernel keeps our own rights to files.
+        as_user = ["unshare", "--user", f"--map-user={user}", f"--map-group={user}"] if user is not None else []
+        self._command = [*as_user, sys.executable, "-m", "heterofleet.control.entry"]
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -77,7 +81,7 @@ class OperatorProcess:
         inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "heterofleet.control.entry"],
+                self._command,
                 env=inherited | self._environment,
                 stdout=log,
                 stderr=log,

@@ -9,13 +9,17 @@ import asyncio
 import logging
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import kopf
 
+from heterofleet.api import labels
 from heterofleet.cluster.cache import Cache
 from heterofleet.control import handlers
 
 STOP_SECONDS = 5.0
+_IDENTITY: Any = labels.FIELD_MANAGER
+"""kopf has a type for it that it keeps to itself."""
 
 
 class WatcherEndedError(Exception):
@@ -60,6 +64,8 @@ class _Thread:
         try:
             kopf.run(
                 loop=self._inner,
+                # Else it makes up a name from its user's, and the image's user is a number that has none.
+                identity=_IDENTITY,
                 registry=handlers.registry(self._forwarder),
                 settings=handlers.configuration(),
                 standalone=True,
