@@ -218,6 +218,10 @@ def _tier_claim(tier: Tier, held: TierFacts, facts: Facts) -> _Claim:
     counted = f"{held.ready} of {wanted} {tier} instances are ready"
     if Hold.GPUS in held.holds:
         return _Claim(type_, False, Reason.WAITING_FOR_GPUS, f"{counted}: {held.waiting or 'GPUs are missing'}")
+    unplaced = sum(instance.state is InstanceState.WAITING for instance in held.instances)
+    if unplaced:
+        sentence = f"{counted}: the pods of {unplaced} wait for nodes with free GPUs"
+        return _Claim(type_, False, Reason.WAITING_FOR_GPUS, sentence)
     if held.problems:
         return _Claim(type_, False, held.problems[0].reason, f"{counted}: {held.problems[0].message}")
     if any(instance.state is InstanceState.RESTARTING for instance in held.instances):

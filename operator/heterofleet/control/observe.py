@@ -131,7 +131,7 @@ def group(
         stored.pods if stored else len(ranks),
         ranks,
         draining=is_draining(index, view),
-        place_by=found.created + place_within if found and place_within is not None else None,
+        place_within=place_within,
     )
 
 

@@ -47,8 +47,8 @@ class Rank:
 class Group:
     """One instance of the large tier as it is now.
 
-    `epochs_agree` is what its supervisors say, None if they were not asked or are silent. `place_by` is when all its
-    pods must have found a place, if ever.
+    `epochs_agree` is what its supervisors say, None if they were not asked or are silent. `place_within` is how
+    long its pods may look for their places, if that is bounded.
     """
 
     index: int
@@ -57,7 +57,7 @@ class Group:
     ranks: tuple[Rank, ...]
     draining: bool = False
     epochs_agree: bool | None = None
-    place_by: datetime | None = None
+    place_within: timedelta | None = None
 
     @property
     def leader(self) -> Rank | None:
@@ -98,11 +98,10 @@ def look(memory: InstanceStatus | None, group: Group, limits: Lifecycle, now: da
         return Life(_enter(known, InstanceState.FAILED, group, now))
     if any(rank.node_lost for rank in group.ranks):
         return Life(_enter(known, InstanceState.LOST, group, now))
-    if group.place_by is not None and not group.scheduled:
-        if now >= group.place_by:
-            return Life(_parked(known, group, now))
-        return Life(_enter(known, _state(known, group), group, now), wake_at=group.place_by)
     known = _enter(known, _state(known, group), group, now)
+    if group.place_within is not None and not (group.scheduled or group.draining):
+        place_by = (known.since or now) + group.place_within
+        return Life(_parked(known, group, now)) if now >= place_by else Life(known, wake_at=place_by)
     if known.state is InstanceState.READY:
         return _reset_when_steady(known, limits, now)
     return _restart_when_split(known, group, now)
@@ -182,7 +181,9 @@ def _state(known: InstanceStatus, group: Group) -> InstanceState:
 
 
 def _enter(known: InstanceStatus, state: InstanceState, group: Group, now: datetime) -> InstanceStatus:
-    changed = known.state is not state
+    # It looks for places from its creation on, whether the scheduler has told so or not.
+    unplaced = {known.state, state} <= {InstanceState.CREATING, InstanceState.WAITING}
+    changed = known.state is not state and not unplaced
     return known.model_copy(
         update={
             "state": state,

@@ -82,16 +82,17 @@ def test_a_rank_that_exits_while_its_group_drains_is_no_failure():
 
 def test_a_group_without_places_is_parked_when_its_time_is_up_and_each_time_for_longer():
     pending = replace(rank(1, ready=False), scheduled=False, unschedulable=True)
-    unplaced = replace(group(rank(0, ready=False), pending), place_by=at(600))
+    unplaced = replace(group(rank(0, ready=False), pending), place_within=timedelta(seconds=600))
     early = life.look(seen(), unplaced, LIMITS, at(599))
     assert (early.memory.state, life.is_parked(early.memory), early.wake_at) == (
         InstanceState.WAITING, False, at(600),
     )  # fmt: skip
     first = life.look(early.memory, unplaced, LIMITS, at(600)).memory
     assert (life.is_parked(first), first.unplaced, first.retry_at) == (True, 1, at(610))
-    second = life.look(first.model_copy(update={"retry_at": None}), unplaced, LIMITS, at(1300)).memory
-    assert (second.unplaced, second.retry_at) == (2, at(1320))
-    placed = replace(group(rank(0, ready=False), rank(1, ready=False)), place_by=at(600))
+    again = first.model_copy(update={"state": InstanceState.CREATING, "retry_at": None, "since": at(610)})
+    second = life.look(again, unplaced, LIMITS, at(1210)).memory
+    assert (second.unplaced, second.retry_at) == (2, at(1230))
+    placed = replace(group(rank(0, ready=False), rank(1, ready=False)), place_within=timedelta(seconds=600))
     assert life.look(second, placed, LIMITS, at(1400)).memory.unplaced == 0
 
 
