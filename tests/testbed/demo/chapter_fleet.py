@@ -17,8 +17,10 @@ from typing import Any
 from testbed import binaries, stages
 from testbed.controlplane import Cluster
 from testbed.datacentre import DataCentre
-from testbed.demo.operatorprocess import NAMESPACE, OperatorProcess
+from testbed.demo import charted
+from testbed.demo.charted import NAMESPACE
 from testbed.demo.stage import Stage, StepFailed
+from testbed.operatorprocess import OperatorProcess
 
 ROOT = Path(__file__).resolve().parents[3]
 FLEET_FILE = Path(__file__).with_name("fleet.yaml")
@@ -125,7 +127,7 @@ def _bring_up(stage: Stage, folder: Path, things: contextlib.ExitStack) -> Demo:
         check=True,
         capture_output=True,
     )
-    operator = things.enter_context(OperatorProcess(cluster, folder))
+    operator = things.enter_context(charted.operator(cluster, folder))
     things.enter_context(DataCentre(cluster.api))
     stage.note("the operator runs as the chart's ServiceAccount; engines and routers answer on loopback")
     return Demo(stage, cluster, operator, folder)
@@ -233,7 +235,7 @@ def _ask_for_too_much(demo: Demo) -> None:
 def _operator_away(demo: Demo) -> None:
     demo.stage.step("The operator is killed: fleets serve on, and it finds everything as it was")
     uids = {pod["metadata"]["uid"] for pod in demo.pods(f"heterofleet.io/fleet={FLEET}")}
-    demo.operator.stop(kill=True)
+    demo.operator.kill()
     demo.kubectl("delete", "service", "chat-small")
     demo.stage.note("while nobody watches, somebody deletes a Service of the fleet; then the operator comes back")
     demo.operator.start()
