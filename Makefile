@@ -1,7 +1,8 @@
 # Everything a fresh machine needs beyond Python >= 3.11 and make is installed by these targets,
 # into .venv and the user's cache folder.
 .DEFAULT_GOAL := help
-.PHONY: help setup lock testbed generate drift lint check unit golden supervisor cluster reconcile test demo bench-control-plane images release clean
+.PHONY: help setup lock testbed generate drift lint check build unit supervisor cluster reconcile random test \
+  images release demo bench-control-plane clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -66,7 +67,10 @@ cluster: testbed ## against a real API server
 reconcile: testbed ## the operator's rules against a real API server
 	@$(BIN)/python -m pytest -q tests/reconcile
 
-test: check unit supervisor cluster reconcile ## everything (< 20 min with warm caches)
+random: testbed ## random walks over fleets, a few seeds (SEEDS=0-199 STEPS=50 for many)
+	@$(if $(SEEDS),$(BIN)/python -m randomwalk --seeds $(SEEDS) --steps $(or $(STEPS),50),$(BIN)/python -m pytest -q tests/randomwalk)
+
+test: check unit supervisor cluster reconcile random ## everything (< 20 min with warm caches)
 
 images: setup ## the container images, where docker, podman or buildah works (ARGS=... for the builder)
 	@$(BIN)/python images/build.py $(ARGS)
@@ -79,3 +83,6 @@ demo: testbed ## the product, step by step, on a real control plane (KEEP=1 leav
 
 bench-control-plane: testbed ## the operator among 10, 100 and 1,000 fleets (about 40 minutes)
 	@$(BIN)/python -m benchmarks.control_plane
+
+clean: ## remove what was built in the tree; caches outside it stay
+	@rm -rf build dist
