@@ -2,6 +2,9 @@
 
 A budget that is lowered cannot be kept at once. What was allowed before stays allowed until the operator has seen
 the new budget and pods, and what is asked of Kubernetes, have once been within it for a while; from then on it binds.
+
+A small pod that somebody else deletes is not counted while it ends: its ReplicaSet replaces it at once, and no
+operator can keep it from that.
 """
 
 from collections.abc import Iterator
@@ -39,6 +42,7 @@ class _Account:
 def exceeded(events: list[Event], deeds: list[Deed]) -> Iterator[str]:
     """A sentence for each time that a new pod went beyond what was allowed."""
     accounts: dict[str, _Account] = {}
+    deleted = frozenset(name for deed in deeds if deed.what in ("delete", "machine") for name in deed.names)
     thefts = sorted((deed.at, deed.fleet) for deed in deeds if deed.what == "steal")
     for event in events:
         fleet = event.name if event.kind == labels.FLEET_KIND else event.labels.get(labels.FLEET)
@@ -49,19 +53,19 @@ def exceeded(events: list[Event], deeds: list[Deed]) -> Iterator[str]:
             # A stolen count makes pods that the operator never asked for.
             accounts.setdefault(thefts.pop(0)[1], _Account()).carried = inf
         before = account.held
-        _note(account, event)
+        _note(account, event, deleted)
         allowed = max(account.budget, account.carried)
         if account.held > before and account.held > allowed:
             yield f"{fleet} holds {account.held} GPUs with pod {event.name} at {event.version}, {allowed} are allowed"
         _settle(account, event.seen)
 
 
-def _note(account: _Account, event: Event) -> None:
+def _note(account: _Account, event: Event, deleted: frozenset[str]) -> None:
     if event.kind == labels.FLEET_KIND:
         _note_fleet(account, event)
     elif event.kind == "Pod":
         phase = event.body.get("status", {}).get("phase")
-        if event.change == "DELETED" or phase in ("Succeeded", "Failed"):
+        if event.change == "DELETED" or phase in ("Succeeded", "Failed") or _is_replaced(event, deleted):
             account.pods.pop(event.uid, None)
         else:
             account.pods[event.uid] = gpus(event.body["spec"])
@@ -71,6 +75,16 @@ def _note(account: _Account, event: Event) -> None:
         else:
             spec = event.body["spec"]
             account.makers[event.uid] = spec["replicas"] * gpus(spec["template"]["spec"])
+
+
+def _is_replaced(event: Event, deleted: frozenset[str]) -> bool:
+    """Whether it ends because somebody deleted it, what makes it, or its machine."""
+    metadata = event.body["metadata"]
+    if "deletionTimestamp" not in metadata or event.labels.get(labels.TIER) != labels.Tier.SMALL:
+        return False
+    owners = {owner["name"] for owner in metadata.get("ownerReferences", ())}
+    makers = {name.rpartition("-")[0] for name in owners}
+    return not deleted.isdisjoint({event.name, event.body["spec"].get("nodeName", ""), *owners, *makers})
 
 
 def _note_fleet(account: _Account, event: Event) -> None:

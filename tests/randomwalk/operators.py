@@ -169,8 +169,8 @@ class Crew:
 
 
 EXPECTED = ("Exiting: the lease",)
-RETRIED = "kopf._cogs.clients"
-"""What kopf says of a server that is away for a moment."""
+RETRIED = " kopf._co"
+"""What kopf says of a server that is away for a moment, and of a connection that is closed at a stop."""
 REFUSED = "IncompleteError"
 """An apply that the server refused: the walk's quotas do that."""
 

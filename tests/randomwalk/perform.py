@@ -6,7 +6,6 @@ everything else that goes wrong ends it.
 
 import contextlib
 import signal
-import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -23,7 +22,6 @@ T = TypeVar("T")
 
 THIEF = "random-thief"
 REFUSALS = (400, 403, 404, 409, 410, 422)
-_server_restarts = threading.Lock()
 
 
 def perform(action: Action, world: World) -> str:
@@ -342,7 +340,7 @@ def _thaw_operator(_: Action, world: World) -> str:
 
 
 def _restart_server(_: Action, world: World) -> str:
-    with _server_restarts, world.cluster.without("kube-apiserver"):
+    with places.SERVER_STAYS, world.cluster.without("kube-apiserver"):
         pass
     return "the API server restarted"
 

@@ -33,12 +33,17 @@ class Stage:
         selector = world.selector_of(seed)
         return self.play(seed, generator.generate(seed, steps, selector, shared_server=shared_server))
 
-    def play(self, seed: int, actions: tuple[Action, ...]) -> Result:
+    def stray(self, seed: int, steps: int) -> Result:
+        """A seed's walk without healing: what breaks a rule on the way is all that is asked."""
+        actions = generator.generate(seed, steps, world.selector_of(seed), shared_server=False)
+        return self.play(seed, actions, heals=False)
+
+    def play(self, seed: int, actions: tuple[Action, ...], *, heals: bool = True) -> Result:
         """These actions under that seed's name."""
         folder = self.folder / f"seed-{seed}"
         place = world.make(seed, self.cluster, self.observatory, self.centre, self.nursery, folder)
         try:
-            return Walk(place, actions).run()
+            return Walk(place, actions).run(heals=heals)
         finally:
             place.close()
             self.observatory.forget(place.namespace)

@@ -27,7 +27,7 @@ from testbed import nodes
 
 SETTLE_SECONDS = 150
 REST_SECONDS = 4
-END_SECONDS = 60
+END_SECONDS = 120
 LOOK_SECONDS = 0.3
 
 
@@ -63,9 +63,10 @@ class Walk:
         self._platform = _platform(place.crew.slots[generator.SLOTS[0]].environment)
         self.result = Result(place.seed)
 
-    def run(self) -> Result:
+    def run(self, *, heals: bool = True) -> Result:
         """From the first action to the judgement."""
-        for name, phase in (("act", self._act), ("heal", self._heal), ("settle", self._settle), ("end", self._end)):
+        after = (("heal", self._heal), ("settle", self._settle), ("end", self._end)) if heals else ()
+        for name, phase in (("act", self._act), *after):
             started = time.monotonic()
             phase()
             self.result.seconds[name] = time.monotonic() - started

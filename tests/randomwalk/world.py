@@ -1,6 +1,7 @@
 """Where one walk takes place: a namespace with GPU nodes, a claim and operators of its own on a shared cluster."""
 
 import http.client
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -43,6 +44,8 @@ CHILD_KINDS = (
     "poddisruptionbudgets",
     "heterogeneoustiers",
 )
+SERVER_STAYS = threading.Lock()
+"""Held by who needs the API server for a while, and by who restarts it."""
 FOREIGN = "randomwalk.heterofleet.io/foreign"
 """Label of objects that are the walk's own and that no operator may touch."""
 
@@ -148,6 +151,13 @@ def make(
     seed: int, cluster: Cluster, observatory: Observatory, centre: DataCentre, nursery: Nursery, folder: Path
 ) -> World:
     """The place of a seed's walk."""
+    with SERVER_STAYS:
+        return _make(seed, cluster, observatory, centre, nursery, folder)
+
+
+def _make(
+    seed: int, cluster: Cluster, observatory: Observatory, centre: DataCentre, nursery: Nursery, folder: Path
+) -> World:
     namespace = namespace_of(seed)
     folder.mkdir(parents=True, exist_ok=True)
     site = Site(cluster, namespace)
