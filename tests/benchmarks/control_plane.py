@@ -28,6 +28,8 @@ SYSTEM = "heterofleet-system"
 ACCOUNTS = ("first", "second")
 """Two ServiceAccounts with the same rights, so that the audit log tells two operators apart."""
 LEASE_SECONDS = 15
+SERVER = {"max-requests-inflight": "1000", "service-cluster-ip-range": "10.0.0.0/16"}
+"""The default range has 254 addresses, and a fleet takes two."""
 OUT = Path("build", "bench")
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -73,9 +75,7 @@ def main() -> int:
         ],
     )
     with tempfile.TemporaryDirectory(prefix="heterofleet-bench-") as folder:
-        cluster = Cluster.start(
-            loopback_pods=True, audit=True, slow_leases=True, apiserver={"max-requests-inflight": "1000"}
-        )
+        cluster = Cluster.start(loopback_pods=True, audit=True, slow_leases=True, apiserver=SERVER)
         with cluster:
             bench = _set_up(cluster, report, Path(folder))
             try:

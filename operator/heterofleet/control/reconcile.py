@@ -30,7 +30,7 @@ from heterofleet.control.events import EventSink
 from heterofleet.control.groups import GroupKeeper, Scene
 from heterofleet.control.ledger import Ledger
 from heterofleet.control.progress import Progress
-from heterofleet.control.routers import ASK_AGAIN_SECONDS, RouterCheck
+from heterofleet.control.routers import RouterCheck
 from heterofleet.control.steps import Looked, Step
 from heterofleet.control.takings import Takings
 from heterofleet.control.tiers import Writers
@@ -135,7 +135,7 @@ class Reconciler:
         # What is not written now is not what routers are held to.
         acted = step.acts and written.refused is None
         digest = routing.config(fleet).digest() if acted else routers.stored_digest(fleet, looked.view)
-        configured = await self._routers.check(fleet.key, digest, looked.view.router_pods)
+        configured = await self._routers.check(fleet.key, digest, looked.view.router_pods, now)
         said = await self._progress.of(fleet.key, [pod for tier in Tier for pod in looked.view.pods(tier)], now)
         facts = report.facts(
             fleet,
@@ -155,8 +155,7 @@ class Reconciler:
         self._note_waiting(fleet.key, step)
         if written.problems and any(p.reason is Reason.APPLY_FAILED for p in written.problems):
             raise IncompleteError(written.problems[0].message)
-        asks = configured is not None and bool(looked.view.router_pods)
-        return self._wake_in(fleet.key, looked, step, asks, now)
+        return self._wake_in(fleet.key, looked, step, now)
 
     async def _look(self, fleet: HeterogeneousDeployment, now: datetime) -> Looked:
         """Everything that is known of a fleet."""
@@ -267,12 +266,10 @@ class Reconciler:
         else:
             self._waiting.discard(key)
 
-    def _wake_in(self, key: FleetKey, looked: Looked, step: Step, ask_routers: bool, now: datetime) -> float | None:
+    def _wake_in(self, key: FleetKey, looked: Looked, step: Step, now: datetime) -> float | None:
         times = [looked.groups.wake_at, looked.wanted.wake_at, step.wake_at]
         if looked.groups.draining or looked.pools.draining or step.marks:
             times.append(now + timedelta(seconds=DRAIN_LOOK_SECONDS))
-        if ask_routers:
-            times.append(now + timedelta(seconds=ASK_AGAIN_SECONDS))
-        times.append(self._progress.wake_at(key, now))
+        times += [self._routers.wake_at(key), self._progress.wake_at(key, now)]
         known = [time for time in times if time is not None]
         return max(0.1, (min(known) - now).total_seconds()) if known else None

@@ -7,6 +7,8 @@ routers run the same digest.
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from heterofleet.api.conditions import Reason
 from heterofleet.api.labels import FleetKey
@@ -19,32 +21,59 @@ from heterofleet.desired import names
 from heterofleet.metrics.scrape import Engines, RouterAnswer
 from heterofleet.status import Finding
 
-ASK_AGAIN_SECONDS = 2.0
+FIRST_PAUSE_SECONDS = 2.0
+LONGEST_PAUSE_SECONDS = 60.0
+"""Routers that do not answer are asked more and more rarely: a fleet of silent ones must not keep the operator busy."""
+
+
+class _Wanted(NamedTuple):
+    """What is to be in force: a digest, on these routers."""
+
+    digest: str
+    routers: frozenset[str]
+
+
+class _Asked(NamedTuple):
+    """The last answer, and when to ask again; `finding` None is agreement."""
+
+    wanted: _Wanted
+    finding: Finding | None
+    pause_seconds: float
+    again_at: datetime
 
 
 class RouterCheck:
-    """Remembers what was agreed, by fleet."""
+    """Remembers what was answered, by fleet."""
 
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
-        self._agreed: dict[FleetKey, tuple[str, frozenset[str]]] = {}
+        self._asked: dict[FleetKey, _Asked] = {}
 
-    async def check(self, key: FleetKey, digest: str, pods: Sequence[PodRecord]) -> Finding | None:
+    async def check(self, key: FleetKey, digest: str, pods: Sequence[PodRecord], now: datetime) -> Finding | None:
         """What keeps the configuration from being in force everywhere; None when nothing does."""
         ready = [pod for pod in pods if pod.ready and not pod.terminating and pod.ip]
-        state = (digest, frozenset(pod.uid for pod in ready))
-        if ready and self._agreed.get(key) == state:
-            return None
         if not ready:
+            self.forget(key)
             return Finding(Reason.CONFIG_PENDING, "no router is ready to say which config it runs")
+        wanted = _Wanted(digest, frozenset(pod.uid for pod in ready))
+        last = self._asked.get(key)
+        if last is not None and last.wanted != wanted:
+            last = None
+        if last is not None and (last.finding is None or now < last.again_at):
+            return last.finding
         answers = await asyncio.gather(*(self._engines.router_config(pod.ip) for pod in ready))
         finding = _judge(digest, {pod.name: answer for pod, answer in zip(ready, answers, strict=True)})
-        if finding is None:
-            self._agreed[key] = state
+        pause = FIRST_PAUSE_SECONDS if last is None else min(LONGEST_PAUSE_SECONDS, 2 * last.pause_seconds)
+        self._asked[key] = _Asked(wanted, finding, pause, now + timedelta(seconds=pause))
         return finding
 
+    def wake_at(self, key: FleetKey) -> datetime | None:
+        """When to ask again; None where all agree, or where there is nobody to ask."""
+        last = self._asked.get(key)
+        return None if last is None or last.finding is None else last.again_at
+
     def forget(self, key: FleetKey) -> None:
-        self._agreed.pop(key, None)
+        self._asked.pop(key, None)
 
 
 def stored_digest(fleet: HeterogeneousDeployment, view: FleetView) -> str:

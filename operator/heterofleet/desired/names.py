@@ -5,6 +5,7 @@ StatefulSet's name stays within 52 (its pods carry `<name>-<hash of 10>` in a la
 within 63. The tests hold them to that.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -51,8 +52,14 @@ def template(fleet: str, role: str, revision: str) -> str:
 
 def supervisor(fleet: str, scripts: Mapping[str, str]) -> str:
     """The immutable ConfigMap with the supervisor's files, named by their texts."""
+    return f"{fleet}-supervisor-{_digest(tuple(sorted(scripts.items())))}"
+
+
+@functools.lru_cache(maxsize=8)
+def _digest(scripts: tuple[tuple[str, str], ...]) -> str:
+    """Kept, since every reconcile of every fleet asks for it and the texts are some 60 KB."""
     canonical = json.dumps(dict(scripts), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return f"{fleet}-supervisor-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
+    return hashlib.sha256(canonical.encode()).hexdigest()[:8]
 
 
 def endpoint(fleet: str, namespace: str, port: int) -> str:
