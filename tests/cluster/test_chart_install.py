@@ -192,12 +192,12 @@ def test_the_operator_may_do_its_work_and_no_more(installation: Installation) ->
     assert installation.api.create("/apis/authorization.k8s.io/v1/subjectaccessreviews", review)["status"]["allowed"]
 
 
-def test_an_operator_of_listed_namespaces_has_no_rights_elsewhere(installation: Installation) -> None:
-    installation.install("watchNamespaces={models}")
+@pytest.mark.parametrize("nodes", [True, False], ids=["with nodes", "without nodes"])
+def test_an_operator_of_listed_namespaces_only_counts_gpus_elsewhere(installation: Installation, nodes: bool) -> None:
+    installation.install("watchNamespaces={models}", f"rbac.nodes={str(nodes).lower()}")
     operator = f"system:serviceaccount:{NAMESPACE}:heterofleet-operator"
-    seen = {name: installation.may(operator, "list", "pods", name) for name in ("models", "other", "")}
-    assert seen == {"models": True, "other": False, "": False}
-    assert installation.may(operator, "list", "nodes", "")
+    asked = [("watch", "pods", "models"), ("watch", "pods", "other"), ("list", "pods", "other"), ("list", "nodes", "")]
+    assert [installation.may(operator, *question) for question in asked] == [True, False, nodes, nodes]
 
 
 @pytest.mark.parametrize(
