@@ -5,14 +5,16 @@ from datetime import datetime, timedelta
 from heterofleet.api import labels
 from reconcile.operator import Operator
 from reconcile.site import Site
+from testbed.controlplane import Manifest
 
 
-def tier(site: Site, name: str = "small") -> dict:
+def tier(site: Site, name: str = "small") -> Manifest:
     return site.get(labels.TIER_PLURAL, f"chat-{name}")
 
 
-def override(site: Site, name: str = "small") -> dict | None:
-    return site.status()[name].get("override")
+def override(site: Site, name: str = "small") -> Manifest | None:
+    found: Manifest | None = site.status()[name].get("override")
+    return found
 
 
 def ready_count(site: Site, name: str = "small") -> str:

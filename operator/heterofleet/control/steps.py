@@ -198,7 +198,8 @@ async def _large(
     def step(room: Room) -> TierPlan:
         return groups.decide(wanted, observed, room, fleet, current.revision)
 
-    missing = len(step(Room(BOUNDLESS)).of(Verdict.CREATE)) if groups.needs_room(step) else 0
+    # A group that starts on a cordoned node goes before its successor comes, and only if there is a place for that.
+    missing = max(1, len(step(Room(BOUNDLESS)).of(Verdict.CREATE))) if groups.needs_room(step) else 0
     unbound = holdings.unbound(looked.view, held, Tier.LARGE, shape)
     offer = await holdings.offer(fleet, Tier.LARGE, current, missing, spare, ledger, unbound)
     plan = step(Room(offer.creatable))
@@ -275,7 +276,10 @@ def _large_marks(plan: TierPlan, looked: Looked, rendered: Sequence[LargeInstanc
         if instance.draining_until is not None:
             pods = tuple(p for p in looked.view.large_pods.get(instance.index, ()) if not p.terminating)
             begins = instance.index not in known
-            marks.append(Mark(f"large instance {instance.index}", pods, instance.draining_until, begins=begins))
+            name = f"large instance {instance.index}"
+            if instance.index in looked.groups.overdue():
+                name = f"{name}, for which there was no place elsewhere in time,"
+            marks.append(Mark(name, pods, instance.draining_until, begins=begins))
     return marks
 
 

@@ -3,7 +3,7 @@
 Stands between the counts and `desired`: a count and what is observed go in, one verdict an instance comes out.
 
     counted   = live instances that are not draining + Failed and parked ones of the wanted revision
-    leaving   = live instances of another revision, or on cordoned nodes (at most `max_evacuating` of these)
+    leaving   = live instances of another revision, or on cordoned nodes (at most `max_evacuating` of these, drains included)
     deficit   = wanted - counted            -> Create, as far as GPUs allow
     surplus   = counted - wanted            -> Drain or Delete, the least useful first
     leaving   -> one at a time: Create its successor first where GPUs are spare, else Drain it first, and the last
@@ -111,7 +111,8 @@ def plan(wanted: int, observed: Sequence[ObservedInstance], room: Room, policy: 
     live = [instance for instance in observed if instance.live]
     failed = [i for i in observed if i.failed and verdicts[i.index] is Verdict.KEEP]
     parked = [i for i in observed if i.parked and verdicts[i.index] is Verdict.KEEP]
-    leaving = _leaving(live, policy)
+    evacuating = sum(instance.draining and instance.leaving_node for instance in observed)
+    leaving = _leaving(live, policy, max(0, policy.max_evacuating - evacuating))
     staying = [instance for instance in live if instance not in leaving]
 
     holds: set[Hold] = set()
@@ -209,12 +210,12 @@ def _drain_first(leaving: Sequence[ObservedInstance], serving_elsewhere: int, po
     return _Step({}, holds=frozenset({hold}))
 
 
-def _leaving(live: Sequence[ObservedInstance], policy: Policy) -> list[ObservedInstance]:
+def _leaving(live: Sequence[ObservedInstance], policy: Policy, evacuations: int) -> list[ObservedInstance]:
     rolls = [instance for instance in live if instance.revision != policy.revision]
     moving = [i for i in live if i.revision == policy.revision and i.leaving_node]
     # Those that wait longest go first; a group that does not serve has nothing to protect.
     moving.sort(key=lambda i: (i.serving, not i.overdue, i.index))
-    return [*rolls, *moving[: policy.max_evacuating]]
+    return [*rolls, *moving[:evacuations]]
 
 
 def _victims(candidates: Iterable[ObservedInstance]) -> list[ObservedInstance]:

@@ -50,6 +50,12 @@ def test_unreadable_work_counts_as_busy():
     assert verdicts(instances.plan(1, observed, PLENTY, Policy(NEW))) == {0: Verdict.KEEP, 1: Verdict.DRAIN}
 
 
+def test_a_drain_off_a_cordoned_node_keeps_the_next_one_waiting():
+    observed = [serving(0, draining=True, leaving_node=True), serving(1, leaving_node=True), serving(2)]
+    plan = instances.plan(2, observed, PLENTY, Policy(NEW))
+    assert verdicts(plan) == {0: Verdict.DRAIN, 1: Verdict.KEEP, 2: Verdict.KEEP}
+
+
 def test_an_instance_that_found_no_place_counts_until_it_is_due_and_comes_back_under_its_index():
     parked = ObservedInstance(1, NEW, parked=True)
     resting = instances.plan(2, [serving(0), parked], PLENTY, Policy(NEW))
