@@ -3,12 +3,12 @@
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
-from testbed.controlplane import Cluster, ClusterError
+from testbed.controlplane import Cluster, ClusterError, UnsupportedError
 from testbed.namespaces import create_namespace, delete_namespace
 
 NODES = 16
@@ -22,6 +22,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _CLUSTER_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.cluster)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    """Skip, with its reason, what needs a cluster that this version of Kubernetes cannot be."""
+    try:
+        return (yield)
+    except UnsupportedError as exc:
+        pytest.skip(str(exc))
 
 
 @pytest.fixture(scope="session")

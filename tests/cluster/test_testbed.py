@@ -2,6 +2,7 @@
 
 import itertools
 import socket
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -301,26 +302,29 @@ def test_pods_get_addresses_a_process_can_listen_on(loopback_cluster: Cluster, l
             assert address.startswith("127.")
 
 
-def test_a_gang_is_placed_whole_or_not_at_all(cluster: Cluster) -> None:
-    if int(cluster.kube.split(".")[1]) < 37:
-        pytest.skip(f"Kubernetes {cluster.kube} has no PodGroups: they came with 1.37")
-    with Cluster.start(nodes=6, gang=True) as gang:
-        for name in ("first", "second"):
-            group = {
-                "apiVersion": "scheduling.k8s.io/v1beta1",
-                "kind": "PodGroup",
-                "metadata": {"name": name, "namespace": "default"},
-                "spec": {"schedulingPolicy": {"gang": {"minCount": 4}}},
-            }
-            manifest = stateful_set(name, 4, schedulingGroup={"podGroupName": name})
-            eventually(lambda: gang.api.find("/api/v1/namespaces/default/serviceaccounts/default"))
-            gang.apply(group, manifest, namespace="default")
-            if name == "first":
-                ready_pods(gang, "default", 4)
-        path = "/apis/scheduling.k8s.io/v1beta1/namespaces/default/podgroups/second"
-        conditions = eventually(lambda: gang.api.get(path).get("status", {}).get("conditions"))
-        assert "minCount (4) cannot be satisfied" in conditions[0]["message"]
-        placed = itertools.groupby(
-            sorted((pod["metadata"]["labels"]["app"], "nodeName" in pod["spec"]) for pod in pods(gang, "default"))
-        )
-        assert {key: len(list(group)) for key, group in placed} == {("first", True): 4, ("second", False): 4}
+@pytest.fixture
+def gang() -> Iterator[Cluster]:
+    with Cluster.start(nodes=6, gang=True) as started:
+        yield started
+
+
+def test_a_gang_is_placed_whole_or_not_at_all(gang: Cluster) -> None:
+    for name in ("first", "second"):
+        group = {
+            "apiVersion": "scheduling.k8s.io/v1beta1",
+            "kind": "PodGroup",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {"schedulingPolicy": {"gang": {"minCount": 4}}},
+        }
+        manifest = stateful_set(name, 4, schedulingGroup={"podGroupName": name})
+        eventually(lambda: gang.api.find("/api/v1/namespaces/default/serviceaccounts/default"))
+        gang.apply(group, manifest, namespace="default")
+        if name == "first":
+            ready_pods(gang, "default", 4)
+    path = "/apis/scheduling.k8s.io/v1beta1/namespaces/default/podgroups/second"
+    conditions = eventually(lambda: gang.api.get(path).get("status", {}).get("conditions"))
+    assert "minCount (4) cannot be satisfied" in conditions[0]["message"]
+    placed = itertools.groupby(
+        sorted((pod["metadata"]["labels"]["app"], "nodeName" in pod["spec"]) for pod in pods(gang, "default"))
+    )
+    assert {key: len(list(group)) for key, group in placed} == {("first", True): 4, ("second", False): 4}

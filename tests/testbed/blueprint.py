@@ -44,6 +44,11 @@ class Blueprint:
     scheduler: Mapping[str, str] = field(default_factory=dict)
 
 
+def serves_pod_groups(kube: str) -> bool:
+    """Does this Kubernetes have the scheduler's PodGroups as ``gang`` turns them on? They came with 1.37."""
+    return int(kube.split(".")[1]) >= 37
+
+
 def documents(blueprint: Blueprint, binaries: Binaries, ports: Sequence[int], audit_policy: Path) -> list[Manifest]:
     """The documents of kwokctl's --config: its own configuration, then the stages."""
     apiserver, etcd, etcd_peer, controller_manager, scheduler, kwok = ports

@@ -31,6 +31,10 @@ class ClusterError(Exception):
     """The control plane did not come up, or kubectl refused; the message holds what the program said."""
 
 
+class UnsupportedError(ClusterError):
+    """This version of Kubernetes cannot be what was asked for; the fixtures skip what needs it."""
+
+
 class Cluster:
     """A running control plane. Made by ``start`` or, for one that another process keeps, ``attach``.
 
@@ -81,6 +85,8 @@ class Cluster:
             scheduler=scheduler or {},
         )
         programs = binaries.ensure(kube)
+        if gang and not blueprint.serves_pod_groups(programs.kube):
+            raise UnsupportedError(f"Kubernetes {programs.kube} has no PodGroups: they came with 1.37")
         cluster = cls(_empty_folder(workdir), programs.kube)
         if not keep:
             cluster._guard = _guard(cluster.workdir)
