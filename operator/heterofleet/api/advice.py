@@ -158,8 +158,8 @@ ADVICE: Final[dict[Reason, Advice]] = {
     Reason.INSTANCE_FAILED: Advice(
         _BROKEN,
         "An instance failed more than lifecycle.maxGroupRestarts times; its GPUs are freed, the others go on.",
-        "Read its lastExit in status; mend the cause; then change the spec or set the annotation"
-        " heterofleet.io/retry to the present time.",
+        "Read its lastExit in status; mend the cause; then change the spec, or run `heterofleet retry`"
+        " (it sets the annotation heterofleet.io/retry to the present time).",
     ),
     Reason.NODE_LOST: Advice(
         _BROKEN,
@@ -189,7 +189,7 @@ ADVICE: Final[dict[Reason, Advice]] = {
     Reason.ROLL_STUCK: Advice(
         (ConditionType.STALLED, ConditionType.DEGRADED),
         "An instance of the new revision failed, so the roll stopped; the old ones serve on.",
-        "Mend the spec or take it back, or set the annotation heterofleet.io/retry to the present time.",
+        "Mend the spec or take it back, or run `heterofleet retry`.",
     ),
     Reason.DRAIN_ABORTED: Advice(
         (ConditionType.DEGRADED,),

@@ -53,7 +53,7 @@ class Gate:
         """Why nothing may be written for this fleet, or None."""
         refusing = [remark for remark in self.remarks(fleet) if remark.refuses]
         if refusing:
-            return Finding(refusing[0].reason, "; ".join(remark.message for remark in refusing))
+            return Finding(refusing[0].reason, acceptance.joined(refusing))
         for tier in Tier:
             finding = self._nodes_problem(fleet, tier) or self._product_problem(fleet, tier)
             finding = finding or await self._cache_problem(fleet, tier)
@@ -66,7 +66,7 @@ class Gate:
             return None
         return Finding(
             Reason.NODES_NOT_READABLE,
-            f"{tier}: placement.capacity Fixed needs to read nodes: grant the operator get, list and watch on nodes"
+            f"{tier}: placement.capacity Fixed needs to read nodes: grant the operator list and watch on nodes"
             " (chart value rbac.nodes), or set placement.capacity: Elastic",
         )
 

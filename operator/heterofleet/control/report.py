@@ -201,7 +201,7 @@ def _accepted(remarks: Sequence[Remark]) -> Finding:
     """What Accepted=True says: the warnings, if there are any."""
     warnings = [r for r in remarks if not r.refuses and r.reason is not Reason.FAMILIES_DIFFER]
     if warnings:
-        return Finding(warnings[0].reason, "; ".join(remark.message for remark in warnings))
+        return Finding(warnings[0].reason, acceptance.joined(warnings))
     return Finding(Reason.VALID, "the spec is valid and both models fit")
 
 
@@ -270,7 +270,7 @@ def _instance_problems(instances: Sequence[InstanceStatus]) -> list[Finding]:
                 Finding(
                     Reason.INSTANCE_FAILED,
                     f"large instance {instance.index} was given up after {instance.restarts} failures{cause}."
-                    " Change the spec, or set the annotation heterofleet.io/retry to the present time",
+                    " Change the spec, or let it try again with `heterofleet retry`",
                 )
             )
         elif instance.state is InstanceState.LOST:

@@ -4,7 +4,7 @@ Stands between the parsed spec and everything that costs GPUs: `Accepted` and `P
 cluster and in the offline `validate` alike. Only what is known not to work refuses; the rest warns.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from heterofleet.api.conditions import Reason
@@ -29,6 +29,11 @@ def remarks(spec: FleetSpec, catalogue: Catalogue) -> tuple[Remark, ...]:
     """Everything to say, refusals first."""
     found = [*_of_tier(spec, Tier.LARGE, catalogue), *_of_tier(spec, Tier.SMALL, catalogue), *_of_pair(spec, catalogue)]
     return tuple(sorted(found, key=lambda remark: not remark.refuses))
+
+
+def joined(said: Sequence[Remark]) -> str:
+    """Several remarks as one text, each a sentence without its full stop."""
+    return "; ".join(remark.message.removesuffix(".") for remark in said)
 
 
 def pair(spec: FleetSpec, catalogue: Catalogue) -> tuple[Reason, str]:

@@ -189,7 +189,7 @@ def _enter(known: InstanceStatus, state: InstanceState, group: Group, now: datet
             "state": state,
             "revision": group.revision,
             "ranks": group.size,
-            "ready_ranks": group.ready_ranks,
+            "ready_ranks": 0 if state is InstanceState.FAILED else group.ready_ranks,
             "unplaced": 0 if group.scheduled else known.unplaced,
             "since": now if changed or known.since is None else known.since,
         }
