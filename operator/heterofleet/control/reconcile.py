@@ -43,6 +43,7 @@ _log = logging.getLogger(__name__)
 
 DRAIN_LOOK_SECONDS = 1.0
 GROUP_DELETE_GRACE_SECONDS = 10
+REFUSED_SECONDS = 30.0
 
 
 class IncompleteError(errors.ClusterError):
@@ -155,6 +156,8 @@ class Reconciler:
         self._note_waiting(fleet.key, step)
         if written.problems and any(p.reason is Reason.APPLY_FAILED for p in written.problems):
             raise IncompleteError(written.problems[0].message)
+        if written.refused is not None:
+            return REFUSED_SECONDS  # What it is refused for may be somebody else's object, of which no watch tells.
         return self._wake_in(fleet.key, looked, step, now)
 
     async def _look(self, fleet: HeterogeneousDeployment, now: datetime) -> Looked:
