@@ -39,7 +39,9 @@ class Cli:
         return {**os.environ, "PYTHONPATH": root, "KUBECONFIG": str(self.kubeconfig), "NO_COLOR": "1"}
 
     def command(self, *arguments: str) -> list[str]:
-        program = "import sys; from heterofleet.cli import main; sys.exit(main.main())"
+        # A shell that runs the tests in its background has told them to ignore interrupts; a user's shell has not.
+        heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+        program = f"{heed}; import sys; from heterofleet.cli import main; sys.exit(main.main())"
         return [sys.executable, "-c", program, *arguments]
 
     def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -169,7 +171,7 @@ def test_watching_shows_each_change_once_and_ends_with_an_interrupt(cli: Cli) ->
         cli.report("chat", conditions=ready("True", "AllReady"))
         assert _reads(process.stdout, "AllReady")
         process.send_signal(2)
-        _, error = process.communicate()
+        _, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (130, "")
 
 
