@@ -15,18 +15,22 @@ from heterofleet.api import labels
 from randomwalk.history import Deed, Event
 
 SETTLED_SECONDS = 3.0
+THEFT_SECONDS = 45.0
+"""For so long Kubernetes may move pods after somebody edited what makes them."""
 
 
 @dataclass
 class _Account:
     """One fleet's GPUs, by name: a fleet that comes back under its name inherits the pods of the former one."""
 
+    exists: bool = False
     budget: float = inf
     carried: float = 0.0
     """What may still be held from before the present budget."""
     generation: int = 0
     observed: int = 0
     within_since: float | None = None
+    stolen_until: float = 0.0
     pods: dict[str, int] = field(default_factory=dict)
     makers: dict[str, int] = field(default_factory=dict)
 
@@ -43,15 +47,17 @@ def exceeded(events: list[Event], deeds: list[Deed]) -> Iterator[str]:
     """A sentence for each time that a new pod went beyond what was allowed."""
     accounts: dict[str, _Account] = {}
     deleted = frozenset(name for deed in deeds if deed.what in ("delete", "machine") for name in deed.names)
-    thefts = sorted((deed.at, deed.fleet) for deed in deeds if deed.what == "steal")
+    thefts = sorted((deed.at, deed.fleet) for deed in deeds if deed.what == "steal maker")
     for event in events:
         fleet = event.name if event.kind == labels.FLEET_KIND else event.labels.get(labels.FLEET)
         if fleet is None:
             continue
         account = accounts.setdefault(fleet, _Account())
         while thefts and thefts[0][0] <= event.seen:
-            # A stolen count makes pods that the operator never asked for.
-            accounts.setdefault(thefts.pop(0)[1], _Account()).carried = inf
+            # A stolen count makes pods that the operator never asked for, a stolen template replaces them.
+            at, victim = thefts.pop(0)
+            robbed = accounts.setdefault(victim, _Account())
+            robbed.carried, robbed.stolen_until = inf, at + THEFT_SECONDS
         before = account.held
         _note(account, event, deleted)
         allowed = max(account.budget, account.carried)
@@ -89,22 +95,24 @@ def _is_replaced(event: Event, deleted: frozenset[str]) -> bool:
 
 def _note_fleet(account: _Account, event: Event) -> None:
     if event.change == "DELETED":
-        account.budget, account.observed = inf, 0
+        account.exists, account.budget, account.observed = False, inf, 0
         return
     budget = event.body["spec"]["scaling"].get("gpuBudget")
     fresh = inf if budget is None else float(budget)
     generation = event.body["metadata"]["generation"]
     if fresh != account.budget:
-        inherited = account.budget if account.budget is not inf or account.pods or account.makers else 0.0
+        is_new = not (account.exists or account.pods or account.makers)
+        inherited = 0.0 if is_new else account.budget
         account.carried = max(account.carried, inherited)
         account.budget, account.generation, account.within_since = fresh, generation, None
+    account.exists = True
     account.observed = event.body.get("status", {}).get("observedGeneration", 0)
 
 
 def _settle(account: _Account, now: float) -> None:
     """Let the present budget bind once everything has been within it for a while."""
     within = max(account.held, account.asked) <= account.budget and account.observed >= account.generation
-    if not within:
+    if not within or now < account.stolen_until:
         account.within_since = None
     elif account.within_since is None:
         account.within_since = now

@@ -87,6 +87,7 @@ WEIGHTS: dict[Kind, int] = {
     Kind.FREEZE_OPERATOR: 1,
     Kind.THAW_OPERATOR: 2,
 }
+OFTEN = 6
 SERVER_RESTARTS = 0.004
 """Chance of a step to restart the API server, which all walks of a cluster share."""
 
@@ -98,10 +99,18 @@ class _Known:
     fleets: set[str] = field(default_factory=set)
 
 
-def generate(seed: int, steps: int, selector: dict[str, str], *, shared_server: bool = True) -> tuple[Action, ...]:
-    """The actions of a walk; without `shared_server` the API server stays up."""
+def generate(
+    seed: int,
+    steps: int,
+    selector: dict[str, str],
+    *,
+    shared_server: bool = True,
+    often: tuple[Kind, ...] = (),
+) -> tuple[Action, ...]:
+    """The actions of a walk; without `shared_server` the API server stays up, `often` are drawn much more often."""
     dice = Random(seed)
     known = _Known()
+    weights = [weight * OFTEN if kind in often else weight for kind, weight in WEIGHTS.items()]
     actions = [Action(Kind.START_OPERATOR, SLOTS[0]), _create(dice, known, LETTERS[0], selector)]
     while len(actions) < steps:
         if shared_server and dice.random() < SERVER_RESTARTS:
@@ -111,7 +120,7 @@ def generate(seed: int, steps: int, selector: dict[str, str], *, shared_server: 
         if absent and dice.random() < 0.15:
             actions.append(_create(dice, known, dice.choice(absent), selector))
             continue
-        kind = dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+        kind = dice.choices(list(WEIGHTS), weights)[0]
         actions.append(_draw(dice, known, kind))
     return tuple(actions)
 

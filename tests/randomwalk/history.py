@@ -14,6 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self
 
 from testbed.controlplane import Cluster
@@ -48,6 +49,25 @@ class Event(NamedTuple):
     def labels(self) -> dict[str, str]:
         found: dict[str, str] = self.body["metadata"].get("labels") or {}
         return found
+
+    def summary(self) -> str:
+        """One line for a person who looks for what went wrong."""
+        metadata, spec, status = self.body["metadata"], self.body.get("spec") or {}, self.body.get("status") or {}
+        facts = {
+            "deleting": "deletionTimestamp" in metadata or None,
+            "state": self.labels.get("heterofleet.io/state"),
+            "node": spec.get("nodeName"),
+            "phase": status.get("phase"),
+            "ready": [c["status"] for c in status.get("conditions", ()) if c["type"] == "Ready"] or None,
+            "replicas": spec.get("replicas"),
+            "budget": (spec.get("scaling") or {}).get("gpuBudget"),
+            "generation": metadata.get("generation"),
+            "observed": status.get("observedGeneration"),
+            "owner": [owner["name"] for owner in metadata.get("ownerReferences", ())] or None,
+        }
+        told = " ".join(f"{key}={value}" for key, value in facts.items() if value is not None)
+        when = datetime.fromtimestamp(self.seen, UTC).isoformat(timespec="milliseconds")
+        return f"{self.version} {when} {self.change} {self.kind} {self.name} {self.uid[:8]} {told}"
 
 
 class Deed(NamedTuple):

@@ -92,6 +92,7 @@ class Crew:
         self, cluster: Cluster, nursery: Nursery, namespace: str, folder: Path, slots: tuple[str, ...]
     ) -> None:
         self._nursery = nursery
+        self.folder = folder
         self.slots: dict[str, Slot] = {}
         for name in slots:
             home = _home(cluster, namespace, name, folder / name)

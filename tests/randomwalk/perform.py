@@ -123,6 +123,8 @@ def _steal(action: Action, world: World) -> str:
         return f"no {plural} of {fleet}"
     name = found["metadata"]["name"]
     world.did("steal", fleet, {name})
+    if plural in ("deployments", "statefulsets"):
+        world.did("steal maker", fleet, {name})
     # With its UID the apply is refused where the object went meanwhile, instead of making one.
     own = {"name": name, "namespace": world.namespace, "uid": found["metadata"]["uid"]}
     manifest = {"apiVersion": api_version, "kind": kind, "metadata": own | body.pop("metadata", {})} | body
@@ -184,7 +186,9 @@ def _leave(action: Action, world: World) -> str:
 def _make_foreign(world: World, plural: str, name: str, more: dict[str, str]) -> str:
     body: Manifest = {"metadata": {"name": name, "labels": {FOREIGN: "yes", **more}}}
     if plural == "services":
-        body["spec"] = {"ports": [{"name": "http", "port": 80}]}
+        # Of the shape that the fleet wants, so that an operator that took it would not even be refused.
+        headless = {"clusterIP": "None"} if "-large-" in name else {}
+        body["spec"] = {"ports": [{"name": "web", "port": 80}], **headless}
     else:
         body["data"] = {"text": "not the fleet's"}
     made = world.cluster.api.create(world.path(plural), body)

@@ -8,17 +8,19 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from randomwalk.actions import Kind
 from randomwalk.operators import SOURCES
 from randomwalk.rules import Rule
 
 
 @dataclass(frozen=True)
 class Plant:
-    """A bug: (file, text, replacement) each, and the rule that must break."""
+    """A bug: (file, text, replacement) each, the rule that must break, and what a walk that finds it does often."""
 
     name: str
     breaks: Rule
     edits: tuple[tuple[str, str, str], ...]
+    often: tuple[Kind, ...] = ()
 
 
 PLANTS = (
@@ -30,7 +32,8 @@ PLANTS = (
     Plant(
         "prune-guard",
         Rule.PRUNES,
-        (("cluster/apply.py", "if not failed and not taken:", "if not taken:"),),
+        (("cluster/apply.py", "if not failed:\n        for child in", "if True:\n        for child in"),),
+        (Kind.QUOTA, Kind.EDIT),
     ),
     Plant(
         "ownership",
@@ -38,8 +41,9 @@ PLANTS = (
         (
             ("cluster/objects.py", "if held.owner_uid != owner_uid:", "if not held.uid:"),
             ("cluster/objects.py", "if child.owner_uid == owner_uid and ref not in", "if ref not in"),
-            ("cluster/apply.py", 'if objects.controller_uid(existing["metadata"]) != owner_uid:', "if not owner_uid:"),
+            ("cluster/apply.py", 'objects.controller_uid(answer["metadata"]) != owner_uid', "not owner_uid"),
         ),
+        (Kind.LEAVE,),
     ),
     Plant(
         "leader",
@@ -48,6 +52,7 @@ PLANTS = (
             ("control/main.py", "        await self._election.leading.wait()\n", ""),
             ("control/leader.py", "return max(0.0, self._write_until - self._clock())", "return 3600.0"),
         ),
+        (Kind.START_OPERATOR, Kind.EDIT),
     ),
 )
 

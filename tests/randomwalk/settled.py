@@ -85,6 +85,16 @@ _API_VERSIONS = {
 }
 
 
+def moving(body: Manifest) -> list[str]:
+    """What a fleet's own status says of why it is not worth a closer look yet."""
+    name, status = body["metadata"]["name"], body.get("status", {})
+    if status.get("observedGeneration") != body["metadata"]["generation"]:
+        return [f"{name}: generation {body['metadata']['generation']} is not looked at yet"]
+    told = {condition["type"]: condition for condition in status.get("conditions", ())}
+    under_way = told.get("Reconciling", {})
+    return [f"{name}: {under_way.get('message')}"] if under_way.get("status") != "False" else []
+
+
 def problems(seen: Seen, platform: Platform) -> list[str]:
     """Everything that keeps a fleet from being as its spec says."""
     expected = {tier: _expected(seen, tier) for tier in Tier}

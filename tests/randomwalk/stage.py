@@ -8,7 +8,7 @@ from pathlib import Path
 
 from heterofleet.api import crd, labels
 from randomwalk import generator, world
-from randomwalk.actions import Action
+from randomwalk.actions import Action, Kind
 from randomwalk.history import Observatory
 from randomwalk.operators import SOURCES, Nursery
 from randomwalk.walk import Result, Walk
@@ -33,9 +33,9 @@ class Stage:
         selector = world.selector_of(seed)
         return self.play(seed, generator.generate(seed, steps, selector, shared_server=shared_server))
 
-    def stray(self, seed: int, steps: int) -> Result:
+    def stray(self, seed: int, steps: int, often: tuple[Kind, ...] = ()) -> Result:
         """A seed's walk without healing: what breaks a rule on the way is all that is asked."""
-        actions = generator.generate(seed, steps, world.selector_of(seed), shared_server=False)
+        actions = generator.generate(seed, steps, world.selector_of(seed), shared_server=False, often=often)
         return self.play(seed, actions, heals=False)
 
     def play(self, seed: int, actions: tuple[Action, ...], *, heals: bool = True) -> Result:

@@ -26,9 +26,9 @@ from randomwalk.written import Written
 from testbed import nodes
 
 SETTLE_SECONDS = 150
-REST_SECONDS = 4
+REST_SECONDS = 3
 END_SECONDS = 120
-LOOK_SECONDS = 0.3
+LOOK_SECONDS = 0.7
 
 
 @dataclass
@@ -141,7 +141,11 @@ class Walk:
         place.crew.revive()
         for pod in place.items("pods"):
             place.unmark(pod)
-        seen = [settled.look(place, fleet) for fleet in place.fleets()]
+        fleets = place.fleets()
+        moving = [text for fleet in fleets for text in settled.moving(fleet)]
+        if moving:
+            return moving
+        seen = [settled.look(place, fleet) for fleet in fleets]
         return [f"{s.fleet.metadata.name}: {text}" for s in seen for text in settled.problems(s, self._platform)]
 
     def _restless(self) -> list[str]:
@@ -179,11 +183,20 @@ class Walk:
         story = Story(history.ordered(), history.deeds, writes, frozenset(place.foreign.values()))
         self.result.violations += rules.judge(story)
         self._blame(Rule.FAULTS, place.crew.errors())
+        if self.result.violations:
+            self._keep(story)
         self.result.seen = {
             "events": len(story.events),
             "writes": len(writes),
             "operator restarts": sum(len(slot.ends) for slot in place.crew.slots.values()),
         }
+
+    def _keep(self, story: Story) -> None:
+        """The whole history as text, beside the operators' logs."""
+        folder = self._world.crew.folder
+        (folder / "events.txt").write_text("\n".join(event.summary() for event in story.events))
+        (folder / "writes.txt").write_text("\n".join(map(str, story.writes)))
+        (folder / "deeds.txt").write_text("\n".join(map(str, story.deeds)))
 
     def _blame(self, rule: Rule, sentences: Sequence[str]) -> None:
         self.result.violations += [Violation(rule, sentence) for sentence in sentences]
