@@ -95,6 +95,14 @@ def refusal(fleet_generation: int, previous: FleetStatus, finding: Finding, now:
     return previous.model_copy(update={"observed_generation": fleet_generation, "conditions": conditions})
 
 
+def stall(previous: FleetStatus, finding: Finding, now: datetime) -> FleetStatus:
+    """The status as it was, but for Stalled, which says what keeps it from being brought up to date."""
+    claim = _claim(ConditionType.STALLED, True, finding)
+    kept = [condition for condition in previous.conditions if condition.type is not ConditionType.STALLED]
+    conditions = [*kept, *_dated([claim], previous, previous.observed_generation, now)]
+    return previous.model_copy(update={"conditions": conditions})
+
+
 def compute(fleet: HeterogeneousDeployment, facts: Facts, now: datetime) -> FleetStatus:
     """The whole status of a fleet."""
     previous = fleet.status
@@ -175,7 +183,7 @@ def _dated(
 
 def _claims(facts: Facts) -> Iterator[_Claim]:
     tiers = {tier: _tier_claim(tier, facts.tiers[tier], facts) for tier in Tier}
-    router = _router_claim(facts.router)
+    router = _router_claim(facts)
     degraded = _degraded(facts)
     stalled = _stalled(facts)
     yield _claim(ConditionType.ACCEPTED, facts.refused is None, facts.refused or facts.accepted)
@@ -228,6 +236,8 @@ def _tier_claim(tier: Tier, held: TierFacts, facts: Facts) -> _Claim:
         return _Claim(type_, False, Reason.GROUP_RESTARTING, f"{counted}: {_restarting(held.instances)}")
     if held.rolling:
         return _Claim(type_, False, Reason.ROLLING, f"{counted}: the tier moves to revision {held.revision}")
+    if facts.refused is not None:
+        return _Claim(type_, False, Reason.NOT_ACCEPTED, f"{counted}: nothing is started while the spec is refused")
     if facts.suspended and not held.serving:
         return _Claim(type_, False, Reason.SUSPENDED, f"{counted}: spec.suspend stops all writes but status")
     return _Claim(type_, False, Reason.STARTING, f"{counted}: {held.progress or 'the others are starting'}")
@@ -242,11 +252,14 @@ def _restarting(instances: Sequence[InstanceStatus]) -> str:
     return "; ".join(parts)
 
 
-def _router_claim(router: RouterFacts) -> _Claim:
+def _router_claim(facts: Facts) -> _Claim:
+    router = facts.router
     if router.desired == 0:
         return _Claim(ConditionType.ROUTER_READY, True, Reason.SCALED_TO_ZERO, "router.instances.min is 0")
     if router.ready == 0:
         sentence = f"0 of {router.desired} routers are ready"
+        if facts.refused is not None:
+            return _Claim(ConditionType.ROUTER_READY, False, Reason.NOT_ACCEPTED, sentence)
         return _Claim(ConditionType.ROUTER_READY, False, Reason.ROUTER_NOT_READY, sentence)
     return _Claim(
         ConditionType.ROUTER_READY, True, Reason.ALL_READY, f"{router.ready} of {router.desired} routers are ready"
@@ -254,6 +267,8 @@ def _router_claim(router: RouterFacts) -> _Claim:
 
 
 def _configured(router: RouterFacts) -> _Claim:
+    if router.desired == 0:
+        return _Claim(ConditionType.ROUTER_CONFIGURED, True, Reason.SCALED_TO_ZERO, "there is no router to configure")
     if router.configured is not None:
         return _claim(ConditionType.ROUTER_CONFIGURED, False, router.configured)
     sentence = f"every router runs config {router.digest[:12]}"

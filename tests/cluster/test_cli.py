@@ -119,7 +119,7 @@ def ready(status: str, reason: str, message: str = "") -> list[Manifest]:
 @pytest.mark.usefixtures("led")
 def test_status_shows_the_fleets_of_a_namespace(cli: Cli) -> None:
     cli.create("chat", observedGeneration=1, conditions=ready("True", "AllReady"), large={"summary": "1/1"})
-    cli.create("search", observedGeneration=1, conditions=ready("False", "TierNotReady"), large={"summary": "0/1"})
+    cli.create("search", observedGeneration=1, conditions=ready("False", "InstanceFailed"), large={"summary": "0/1"})
     rows = [line.split()[:5] for line in cli.out("status").splitlines()]
     assert rows == [
         ["NAME", "READY", "LARGE", "SMALL", "$/h"],
@@ -183,7 +183,7 @@ def _reads(stream: IO[str], word: str) -> bool:
 def test_acts_are_annotations_with_the_time(cli: Cli) -> None:
     override = {"instances": 3, "by": "kubectl-scale", "until": "2099-01-01T00:00:00Z"}
     failed = {"index": 1, "state": "Failed", "ranks": 1}
-    cli.create("chat", conditions=ready("False", "TierNotReady"), large={"override": override, "instances": [failed]})
+    cli.create("chat", conditions=ready("False", "InstanceFailed"), large={"override": override, "instances": [failed]})
     tiers = f"/apis/{labels.API_VERSION}/namespaces/{cli.namespace}/{labels.TIER_PLURAL}"
     tier = with_values(SMALLEST[labels.TIER_KIND], {"metadata.name": "chat-large"})
     cli.cluster.api.create(tiers, tier)

@@ -128,8 +128,7 @@ def test_troubleshooting_has_every_reason_for_which_somebody_must_act() -> None:
     text = (markdown.ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     acted_on = {ConditionType.ACCEPTED, ConditionType.DEGRADED, ConditionType.SCALING_LIMITED, ConditionType.STALLED}
     must = {reason for reason, about in advice.ADVICE.items() if about.to_do and acted_on & set(about.conditions)}
-    # The first two warn, and a drain that was cut off is told of by status.lastDrain.
-    elsewhere = {Reason.FIT_UNKNOWN, Reason.FAST_FABRIC_NEEDED, Reason.DRAIN_ABORTED}
+    elsewhere = {Reason.FIT_UNKNOWN, Reason.FAST_FABRIC_NEEDED}  # These warn.
     assert sorted(reason for reason in must - elsewhere if f"{reason}`" not in text) == []
 
 

@@ -108,21 +108,19 @@ ADVICE: Final[dict[Reason, Advice]] = {
         "No free nodes hold a whole instance now (placement.capacity: Fixed).",
         "Free or add GPUs, or set placement.capacity: Elastic where a node autoscaler adds them.",
     ),
-    Reason.NO_INSTANCES: Advice(
-        _TIERS_AND_READY, "The tier has no instance although one is wanted.", "Look at the other conditions."
-    ),
     Reason.SCALED_TO_ZERO: Advice(
-        (*_TIERS, ConditionType.ROUTER_READY), "No instance is wanted.", "Raise the count to have some."
-    ),
-    Reason.TIER_NOT_READY: Advice(
-        (ConditionType.READY,), "A tier is not ready.", "Look at LargeTierReady and SmallTierReady."
+        (*_TIERS, ConditionType.ROUTER_READY, ConditionType.ROUTER_CONFIGURED),
+        "No instance is wanted.",
+        "Raise the count to have some.",
     ),
     Reason.ROUTER_NOT_READY: Advice(
         (ConditionType.READY, ConditionType.ROUTER_READY),
         "No router is ready, so that no request gets in.",
         "`kubectl describe` the pods of the Deployment <fleet>-router.",
     ),
-    Reason.NOT_ACCEPTED: Advice((ConditionType.READY,), "The spec is refused.", "Look at Accepted; its message helps."),
+    Reason.NOT_ACCEPTED: Advice(
+        (*_TIERS_AND_READY, ConditionType.ROUTER_READY), "The spec is refused.", "Look at Accepted; its message helps."
+    ),
     Reason.GROUP_RESTARTING: Advice(
         _TIERS_AND_READY,
         "A rank of a group failed, and the group restarts as one.",
@@ -191,11 +189,6 @@ ADVICE: Final[dict[Reason, Advice]] = {
         "An instance of the new revision failed, so the roll stopped; the old ones serve on.",
         "Mend the spec or take it back, or run `heterofleet retry`.",
     ),
-    Reason.DRAIN_ABORTED: Advice(
-        (ConditionType.DEGRADED,),
-        "The last drain reached its deadline with requests still in flight; they were cut off.",
-        "Raise lifecycle.drainTimeoutSeconds above the longest answer.",
-    ),
     Reason.WITHIN_BOUNDS: Advice((ConditionType.SCALING_LIMITED,), "No bound holds a count."),
     Reason.ABOVE_MAX: Advice(
         (ConditionType.SCALING_LIMITED,), "More instances were asked for than instances.max.", "Raise instances.max."
@@ -216,6 +209,11 @@ ADVICE: Final[dict[Reason, Advice]] = {
     ),
     Reason.SETTLED: Advice((ConditionType.RECONCILING, ConditionType.STALLED), "Nothing is under way or stuck."),
     Reason.PROGRESSING: Advice((ConditionType.RECONCILING,), "The message says what is under way.", "Wait."),
+    Reason.OPERATOR_ERROR: Advice(
+        (ConditionType.STALLED,),
+        "The operator met a defect of its own on this fleet; what runs is left as it is, other fleets go on.",
+        "Read the operator's log and report it; an edit of the spec may get around it.",
+    ),
     Reason.OUTAGE_NOT_ALLOWED: Advice(
         (ConditionType.STALLED,),
         "The roll would take a tier's last serving instance away, and no GPUs are spare for its successor.",
@@ -233,11 +231,10 @@ EVENTS: Final[dict[EventReason, str]] = {
     EventReason.INSTANCE_DELETED: "A large instance was deleted.",
     EventReason.DRAIN_STARTED: "An instance left the endpoints and finishes its requests.",
     EventReason.DRAIN_CALLED_OFF: "An instance that drained is needed again and serves.",
-    EventReason.DRAINED: "An instance is empty and goes.",
+    EventReason.DRAINED: "An instance is empty and goes, or its deadline came first: then raise drainTimeoutSeconds.",
     EventReason.GROUP_RESTARTED: "The operator restarted a group whole, since its ranks did not agree by themselves.",
     EventReason.FIELD_TAKEN_BACK: "Somebody changed a field that the fleet sets; it is as the fleet says again.",
     EventReason.COUNT_OVERRIDDEN: "Somebody set a tier's count; it holds for scaling.overrideSeconds.",
-    EventReason.SCALED: "A tier's count changed.",
 }
 
 

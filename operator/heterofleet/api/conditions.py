@@ -61,9 +61,7 @@ class Reason(StrEnum):
     ALL_READY = "AllReady"
     STARTING = "Starting"
     WAITING_FOR_GPUS = "WaitingForGpus"
-    NO_INSTANCES = "NoInstances"
     SCALED_TO_ZERO = "ScaledToZero"
-    TIER_NOT_READY = "TierNotReady"
     ROUTER_NOT_READY = "RouterNotReady"
     NOT_ACCEPTED = "NotAccepted"
     GROUP_RESTARTING = "GroupRestarting"
@@ -86,7 +84,6 @@ class Reason(StrEnum):
     MUTATED_BY_ADMISSION = "MutatedByAdmission"
     APPLY_FAILED = "ApplyFailed"
     ROLL_STUCK = "RollStuck"
-    DRAIN_ABORTED = "DrainAborted"
     # ScalingLimited
     WITHIN_BOUNDS = "WithinBounds"
     ABOVE_MAX = "AboveMax"
@@ -98,6 +95,7 @@ class Reason(StrEnum):
     # Reconciling, Stalled
     SETTLED = "Settled"
     PROGRESSING = "Progressing"
+    OPERATOR_ERROR = "OperatorError"
     OUTAGE_NOT_ALLOWED = "OutageNotAllowed"
     EVACUATION_WAITS = "EvacuationWaits"
 

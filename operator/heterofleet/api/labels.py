@@ -80,4 +80,3 @@ class EventReason(StrEnum):
     GROUP_RESTARTED = "GroupRestarted"
     FIELD_TAKEN_BACK = "FieldTakenBack"
     COUNT_OVERRIDDEN = "CountOverridden"
-    SCALED = "Scaled"

@@ -109,7 +109,14 @@ class Reconciler:
         except pydantic.ValidationError as exc:
             await report.refuse(body, exc, self._tools, now)
             return None
-        return await self._reconcile(fleet, body, now)
+        try:
+            return await self._reconcile(fleet, body, now)
+        except (errors.ClusterError, TimeoutError):
+            raise
+        except Exception as exc:
+            # A defect of ours: who looks at the fleet shall not have to find the operator's log to learn of it.
+            await report.break_down(body, exc, self._tools, now)
+            raise
 
     def _forget(self, key: FleetKey) -> None:
         self._mutations.pop(key, None)
@@ -197,6 +204,7 @@ class Reconciler:
         for taking in takings:
             sentence = f"{taking.ref}: {', '.join(taking.paths[:4])} was set by {', '.join(sorted(taking.managers))}"
             self._tell(body, EventReason.FIELD_TAKEN_BACK, f"{sentence}; it is as the fleet says again", warn=True)
+        self._tell_overrides(fleet, body, looked)
         self._tell_instances(body, looked, step, outcome)
         await self._restart(body, looked, step)
         mutated = {*outcome.mutated, *(drift.ref for drift in changes.mutated)}
@@ -231,6 +239,17 @@ class Reconciler:
             await self._cluster.delete(ref, uid=pod.uid, grace_seconds=grace_seconds)
         except errors.Conflict:
             return  # Another pod has its name already.
+
+    def _tell_overrides(self, fleet: HeterogeneousDeployment, body: Manifest, looked: Looked) -> None:
+        """Who has set a count, and until when it holds."""
+        before = {Tier.LARGE: fleet.status.large.override, Tier.SMALL: fleet.status.small.override}
+        for tier, asked in looked.wanted.asked.items():
+            if asked.override is not None and asked.override != before[tier]:
+                until = f"{asked.override.until:%Y-%m-%d %H:%M} UTC"
+                sentence = (
+                    f"{asked.override.by} set the {tier} tier to {asked.override.instances}; it holds until {until}"
+                )
+                self._tell(body, EventReason.COUNT_OVERRIDDEN, sentence)
 
     def _tell_instances(self, body: Manifest, looked: Looked, step: Step, outcome: apply.Outcome) -> None:
         """What a person should know of instances that came and went, and of the drains before."""

@@ -112,6 +112,16 @@ async def refuse(body: Manifest, exc: pydantic.ValidationError, tools: Tools, no
     await _write(body, previous, computed, tools)
 
 
+async def break_down(body: Manifest, exc: Exception, tools: Tools, now: datetime) -> None:
+    """Report that the operator itself failed on this fleet; what runs is left as it is."""
+    sentence = (
+        f"the operator met an error of its own: {type(exc).__name__}: {exc}. What runs is left as it is; see its log"
+    )
+    previous = stored_status(body)
+    computed = status.stall(previous, Finding(Reason.OPERATOR_ERROR, sentence), now)
+    await _write(body, previous, computed, tools)
+
+
 async def _write(body: Manifest, previous: FleetStatus, computed: FleetStatus, tools: Tools) -> None:
     fresh = computed.to_kubernetes()
     if fresh == body.get("status"):

@@ -3,7 +3,7 @@
 Stands between the counts and `desired`: a count and what is observed go in, one verdict an instance comes out.
 
     counted   = live instances that are not draining + Failed and parked ones of the wanted revision
-    leaving   = live instances of another revision, or on cordoned nodes (at most `max_evacuating` of these, drains included)
+    leaving   = live instances of another revision, or on cordoned nodes (at most `max_evacuating`, drains included)
     deficit   = wanted - counted            -> Create, as far as GPUs allow
     surplus   = counted - wanted            -> Drain or Delete, the least useful first
     leaving   -> one at a time: Create its successor first where GPUs are spare, else Drain it first, and the last

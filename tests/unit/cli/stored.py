@@ -112,7 +112,7 @@ TROUBLED = fleet(
     {
         "observedGeneration": 2,
         "conditions": [
-            condition("Ready", False, "TierNotReady", "Instance 1 restarts, instance 3 failed 5 times", minutes=4),
+            condition("Ready", False, "InstanceFailed", "Instance 1 restarts, instance 3 failed 5 times", minutes=4),
             condition("LargeTierReady", False, "GroupRestarting", "instance 1 restarts (3 of 5)", minutes=4),
             condition("Degraded", True, "InstanceFailed", "instance 3 failed 5 times", hours=1),
             condition("PairMatched", False, "FamiliesDiffer", "Qwen3 and GLM-4 differ", days=3),

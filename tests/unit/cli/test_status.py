@@ -41,10 +41,10 @@ async def seen(cluster: StoredApi, asked: argparse.Namespace, width: int | None 
 async def test_fleets_are_a_table_with_the_word_that_says_why() -> None:
     assert await seen(api(stored.TROUBLED, stored.READY, stored.FRESH), options()) == textwrap.dedent(
         """\
-        NAME     READY     LARGE   SMALL      $/h   ENDPOINT                           REASON         AGE
-        chat     True      1/1     4/4      79.20   http://chat-router.prod.svc:8080   AllReady       3d
-        fresh    Unknown   0/0     0/0          -   -                                  NotSeenYet     3d
-        search   False     1/3     8/8     158.40   -                                  TierNotReady   3d
+        NAME     READY     LARGE   SMALL      $/h   ENDPOINT                           REASON           AGE
+        chat     True      1/1     4/4      79.20   http://chat-router.prod.svc:8080   AllReady         3d
+        fresh    Unknown   0/0     0/0          -   -                                  NotSeenYet       3d
+        search   False     1/3     8/8     158.40   -                                  InstanceFailed   3d
         """
     )
 
@@ -97,7 +97,7 @@ async def test_a_ready_fleet_in_depth_has_no_more_than_its_facts() -> None:
 async def test_a_troubled_fleet_in_depth_says_what_blocks_it_and_where() -> None:
     assert await seen(api(stored.TROUBLED), options("search")) == textwrap.dedent(
         """\
-        search in prod  not Ready for 4m: TierNotReady
+        search in prod  not Ready for 4m: InstanceFailed
         Instance 1 restarts, instance 3 failed 5 times
         Suspended: nothing but its status is written until spec.suspend is false.
         The operator has not answered the last change of the spec yet.
