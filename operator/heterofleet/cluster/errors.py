@@ -24,23 +24,23 @@ class ClusterError(Exception):
         self.reason = reason or type(self).__name__
 
 
-class NotLeader(ClusterError):  # noqa: N818 (a state of this process, named as the log says it)
+class NotLeader(ClusterError):
     pass
 
 
-class Invalid(ClusterError):  # noqa: N818 (these are named like the API server's reasons)
+class Invalid(ClusterError):
     pass
 
 
-class Forbidden(ClusterError):  # noqa: N818
+class Forbidden(ClusterError):
     pass
 
 
-class NotFound(ClusterError):  # noqa: N818
+class NotFound(ClusterError):
     pass
 
 
-class Conflict(ClusterError):  # noqa: N818
+class Conflict(ClusterError):
     pass
 
 
@@ -48,17 +48,17 @@ class AlreadyExists(Conflict):
     pass
 
 
-class Gone(ClusterError):  # noqa: N818
+class Gone(ClusterError):
     pass
 
 
-class Throttled(ClusterError):  # noqa: N818
+class Throttled(ClusterError):
     def __init__(self, message: str, *, status: int, reason: str, retry_after_seconds: float) -> None:
         super().__init__(message, status=status, reason=reason)
         self.retry_after_seconds = retry_after_seconds
 
 
-class Unavailable(ClusterError):  # noqa: N818
+class Unavailable(ClusterError):
     pass
 
 

@@ -28,7 +28,7 @@ KIND: Final = "Lease"
 SOONEST_RETRY_SECONDS: Final = 0.1
 
 
-class LeaseLost(Exception):  # noqa: N818 (a state, not a fault: the process exits and starts anew)
+class LeaseLost(Exception):
     """Another process leads, or nobody knows: this one may write no more."""
 
 

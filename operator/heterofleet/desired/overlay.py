@@ -40,7 +40,7 @@ _TOP: Final = frozenset({"metadata", "spec"})
 _METADATA: Final = frozenset({"labels", "annotations"})
 
 
-class InvalidOverlay(ValueError):  # noqa: N818 (named by what it says of the overlay)
+class InvalidOverlay(ValueError):
     """A podTemplate that cannot be applied; the message is a sentence that says what to write instead."""
 
 

@@ -18,7 +18,7 @@ from heterofleet.desired import children, names, revision
 from heterofleet.desired.revision import Role
 
 
-class MalformedTemplate(ValueError):  # noqa: N818 (named by what it says of the object)
+class MalformedTemplate(ValueError):
     """A ControllerRevision that does not hold a template of ours."""
 
 

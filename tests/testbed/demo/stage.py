@@ -13,7 +13,7 @@ T = TypeVar("T")
 POLL_SECONDS = 0.2
 
 
-class StepFailed(Exception):  # noqa: N818  it is what happened to a step
+class StepFailed(Exception):
     """A step showed other than it said; the demo ends with it."""
 
 
