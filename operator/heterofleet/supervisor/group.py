@@ -33,7 +33,7 @@ class Code(enum.IntEnum):
     ENGINE_ENDED = 94
 
 
-class Over(Exception):  # noqa: N818 - the end of a life, not an error
+class Over(Exception):
     """Ends this life with a code and its cause."""
 
     def __init__(self, code: int, cause: str) -> None:
