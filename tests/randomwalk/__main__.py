@@ -2,6 +2,7 @@
 
     PYTHONPATH=operator:tests python -m randomwalk --seeds 0-199 --steps 50 --parallel 4
     PYTHONPATH=operator:tests python -m randomwalk --seeds 17 --steps 50          a failing seed again
+    PYTHONPATH=operator:tests python -m randomwalk --seeds 1003 --steps 25 --server-stays      one of `make random`
 
 The report is build/random/walks.json: counts, and each failing walk with its steps and what was violated. The
 operators' logs lie beside it, by seed. The exit status is 1 when any rule was broken.
@@ -38,7 +39,7 @@ def main() -> int:
         stage.opened(cluster, folder) as place,
         concurrent.futures.ThreadPoolExecutor(options.parallel) as pool,
     ):
-        waiting = {pool.submit(_walk, place, seed, options.steps) for seed in seeds}
+        waiting = {pool.submit(_walk, place, seed, options) for seed in seeds}
         for done in concurrent.futures.as_completed(waiting):
             outcomes.append(done.result())
             _tell(outcomes[-1], len(outcomes), len(seeds))
@@ -53,6 +54,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", default="0-5", help="as in 0-199 or 3,17")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--parallel", type=int, default=3, help="walks at a time")
+    parser.add_argument("--server-stays", action="store_true", help="never restart the API server, as in `make test`")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where report and logs go")
     return parser.parse_args()
 
@@ -65,12 +67,12 @@ def _seeds(text: str) -> list[int]:
     return found
 
 
-def _walk(place: Stage, seed: int, steps: int) -> dict[str, Any]:
+def _walk(place: Stage, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """One walk; an error of the walk itself is reported like a broken rule, and the others go on."""
     logs = place.folder / f"seed-{seed}"
     shutil.rmtree(logs, ignore_errors=True)
     try:
-        outcome = place.walk(seed, steps).to_json()
+        outcome = place.walk(seed, options.steps, restarts_server=not options.server_stays).to_json()
     except Exception:  # noqa: BLE001  whatever it is, it belongs into the report of that seed
         return {"seed": seed, "violations": [], "error": traceback.format_exc()}
     if not outcome["violations"]:

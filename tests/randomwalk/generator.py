@@ -89,7 +89,7 @@ WEIGHTS: dict[Kind, int] = {
 }
 OFTEN = 6
 SERVER_RESTARTS = 0.004
-"""Chance of a step to restart the API server, which all walks of a cluster share."""
+"""Chance of a step to restart the API server, which disturbs all walks on the cluster."""
 
 
 @dataclass
@@ -104,17 +104,18 @@ def generate(
     steps: int,
     selector: dict[str, str],
     *,
-    shared_server: bool = True,
+    restarts_server: bool = True,
     often: tuple[Kind, ...] = (),
 ) -> tuple[Action, ...]:
-    """The actions of a walk; without `shared_server` the API server stays up, `often` are drawn much more often."""
+    """The actions of a walk; without `restarts_server` the API server stays up, `often` are drawn much more often."""
     dice = Random(seed)
     known = _Known()
     weights = [weight * OFTEN if kind in often else weight for kind, weight in WEIGHTS.items()]
     actions = [Action(Kind.START_OPERATOR, SLOTS[0]), _create(dice, known, LETTERS[0], selector)]
     while len(actions) < steps:
-        if shared_server and dice.random() < SERVER_RESTARTS:
-            actions.append(Action(Kind.RESTART_SERVER, pause=_pause(dice)))
+        if dice.random() < SERVER_RESTARTS:
+            restart = Action(Kind.RESTART_SERVER, pause=_pause(dice))
+            actions += [restart] if restarts_server else []
             continue
         absent = [letter for letter in LETTERS if letter not in known.fleets]
         if absent and dice.random() < 0.15:

@@ -17,8 +17,9 @@ from randomwalk.history import Deed, Event
 from randomwalk.world import FOREIGN
 from randomwalk.written import Write
 
-EXCUSED_SECONDS = 45.0
-"""How long after a deed of the walk its consequences may show: drains, graces, lost nodes and back-offs."""
+EXCUSED_SECONDS = 120.0
+"""How long after a deed of the walk its consequences may show: drains, graces, lost nodes, back-offs, and a garbage
+collector that takes a minute to find its way after the API server was away."""
 STEADY_SECONDS = 5.0
 """Younger facts than this an operator on a loaded machine may not have seen when it decided."""
 SAME_RECONCILE_SECONDS = 0.8
@@ -129,26 +130,33 @@ class _Pod(NamedTuple):
     event: Event
     steady_since: float | None
     """Since when it is Ready and takes requests."""
+    fleet_uid: str | None
+    """The fleet that had its name when it was made."""
 
 
 def _drains(story: Story) -> Iterator[Violation]:
     """A pod that served for a while is deleted only after it was marked, unless it was not the operator's doing."""
     pods: dict[str, _Pod] = {}
     states = _instance_states(story)
+    alive: dict[str, str | None] = {}
     for event in story.events:
+        if event.kind == labels.FLEET_KIND:
+            leaves = event.change == "DELETED" or "deletionTimestamp" in event.body["metadata"]
+            alive[event.name] = None if leaves else event.uid
         if event.kind != "Pod" or labels.TIER not in event.labels:
             continue
+        present = alive.get(event.labels[labels.FLEET])
         known = pods.get(event.uid)
         going = "deletionTimestamp" in event.body["metadata"] or event.change == "DELETED"
         if not going:
             serves = _serves(event)
             since = (known.steady_since if known and known.steady_since else event.seen) if serves else None
-            pods[event.uid] = _Pod(event, since)
+            pods[event.uid] = _Pod(event, since, known.fleet_uid if known else present)
             continue
         pods.pop(event.uid, None)
         if known is None or known.steady_since is None or event.seen - known.steady_since < STEADY_SECONDS:
             continue
-        if not _group_serves(event, pods) or _is_excused(story, event, states):
+        if known.fleet_uid != present or not _group_serves(event, pods) or _is_excused(story, event, states):
             continue
         yield Violation(Rule.DRAINS, f"pod {event.name} was serving and went unmarked at {event.version}")
 
@@ -174,14 +182,14 @@ def _group_serves(event: Event, pods: dict[str, _Pod]) -> bool:
 
 
 def _is_excused(story: Story, event: Event, states: dict[str, list[tuple[float, str]]]) -> bool:
-    """Deleted by the walk, with its owner, on a machine that went, or given up by status with its instance."""
+    """Deleted by the walk, alone or with its owner, on a machine that went, or given up by status with its instance."""
     fleet = event.labels[labels.FLEET]
     owners = {owner["name"] for owner in event.body["metadata"].get("ownerReferences", ())}
     made_by = {name.rpartition("-")[0] for name in owners}
     node = event.body["spec"].get("nodeName", "")
     if story.excuses({event.name, *owners, *made_by}, event.seen, ("delete", "steal", "mark")):
         return True
-    if story.excuses((), event.seen, ("delete fleet",), fleet) or story.excuses({node}, event.seen, ("machine",)):
+    if story.excuses({node}, event.seen, ("machine",)):
         return True
     key = f"{fleet}-large-{event.labels.get(labels.INSTANCE)}"
     return any(abs(at - event.seen) < EXCUSED_SECONDS and state in ("Failed", "Lost") for at, state in states[key])

@@ -28,14 +28,14 @@ class Stage:
     nursery: Nursery
     folder: Path
 
-    def walk(self, seed: int, steps: int, *, shared_server: bool = True) -> Result:
+    def walk(self, seed: int, steps: int, *, restarts_server: bool = True) -> Result:
         """One seed's walk, from an empty namespace to an empty namespace."""
         selector = world.selector_of(seed)
-        return self.play(seed, generator.generate(seed, steps, selector, shared_server=shared_server))
+        return self.play(seed, generator.generate(seed, steps, selector, restarts_server=restarts_server))
 
     def stray(self, seed: int, steps: int, often: tuple[Kind, ...] = ()) -> Result:
         """A seed's walk without healing: what breaks a rule on the way is all that is asked."""
-        actions = generator.generate(seed, steps, world.selector_of(seed), shared_server=False, often=often)
+        actions = generator.generate(seed, steps, world.selector_of(seed), restarts_server=False, often=often)
         return self.play(seed, actions, heals=False)
 
     def play(self, seed: int, actions: tuple[Action, ...], *, heals: bool = True) -> Result:

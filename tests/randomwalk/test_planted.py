@@ -22,8 +22,11 @@ def planted_stage(loopback_cluster: Cluster) -> Iterator[Stage]:
         yield opened
 
 
-def test_each_planted_bug_breaks_the_rule_that_guards_against_it(planted_stage: Stage) -> None:
-    print(f"seeds {SEEDS}, {STEPS} steps each")
+def test_each_planted_bug_breaks_the_rule_that_guards_against_it(
+    planted_stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with capsys.disabled():
+        print(f"planted bugs: seeds {SEEDS}, {STEPS} steps each")
     with concurrent.futures.ThreadPoolExecutor(len(PLANTS)) as pool:
         broken = dict(zip(PLANTS, pool.map(lambda plant: _broken_by(plant, planted_stage), PLANTS), strict=True))
     missed = {plant.name: sorted(rules) for plant, rules in broken.items() if plant.breaks.name not in rules}

@@ -1,6 +1,6 @@
 """A few random walks in every test run; many more by `python -m randomwalk --seeds 0-199 --steps 50`.
 
-A failure names its seed: `python -m randomwalk --seeds SEED --steps 25` does the same actions again.
+A failure names its seed: `python -m randomwalk --seeds SEED --steps 25 --server-stays` does the same actions again.
 """
 
 import concurrent.futures
@@ -27,10 +27,13 @@ def walked_stage(loopback_cluster: Cluster) -> Iterator[Stage]:
         yield opened
 
 
-def test_whatever_is_done_to_a_fleet_it_heals_and_no_rule_is_broken_meanwhile(walked_stage: Stage) -> None:
-    print(f"seeds {SEEDS}, {STEPS} steps each")
+def test_whatever_is_done_to_a_fleet_it_heals_and_no_rule_is_broken_meanwhile(
+    walked_stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with capsys.disabled():
+        print(f"random walks: seeds {SEEDS}, {STEPS} steps each")
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        results = list(pool.map(lambda seed: walked_stage.walk(seed, STEPS, shared_server=False), SEEDS))
+        results = list(pool.map(lambda seed: walked_stage.walk(seed, STEPS, restarts_server=False), SEEDS))
     report = [result.to_json() for result in results]
     (walked_stage.folder / "walks.json").write_text(json.dumps(report, indent=1))
     broken = {result.seed: [f"{v.rule.name}: {v.sentence}" for v in result.violations] for result in results}

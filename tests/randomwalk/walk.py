@@ -28,6 +28,7 @@ from testbed import nodes
 SETTLE_SECONDS = 150
 REST_SECONDS = 3
 END_SECONDS = 120
+RETRY_SECONDS = 15
 LOOK_SECONDS = 0.7
 
 
@@ -61,6 +62,7 @@ class Walk:
         users = place.crew.users(place.namespace)
         self._written = Written(place.cluster.audit_log, place.namespace, users)
         self._platform = _platform(place.crew.slots[generator.SLOTS[0]].environment)
+        self._retry_at = 0.0
         self.result = Result(place.seed)
 
     def run(self, *, heals: bool = True) -> Result:
@@ -99,6 +101,7 @@ class Walk:
             place.persistently(place.cluster.api.delete, path)
         for engine in place.centre.engines().values():
             engine.state.running = 0
+        self._unmark()
         place.crew.start(generator.SLOTS[0])
         for fleet in place.fleets():
             self._mend(fleet)
@@ -126,6 +129,19 @@ class Walk:
         path = place.path(labels.FLEET_PLURAL, name)
         place.persistently(place.cluster.api.merge, path, body)
 
+    def _unmark(self) -> None:
+        """Let every pod be well, those that came back with their marks' consequences too."""
+        for pod in self._world.items("pods"):
+            self._world.unmark(pod)
+
+    def _retry(self, fleet: dict[str, Any]) -> None:
+        """What failed by marks that were still there when the fleet was mended is tried again, as a person would."""
+        instances = fleet.get("status", {}).get("large", {}).get("instances", ())
+        given_up = any(instance["state"] == "Failed" for instance in instances)
+        if given_up and time.monotonic() > self._retry_at:
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            self._mend(fleet)
+
     def _settle(self) -> None:
         """Wait for rest, and look that it is one."""
         wrong = self._wait(self._unsettled, SETTLE_SECONDS)
@@ -139,9 +155,10 @@ class Walk:
     def _unsettled(self) -> list[str]:
         place = self._world
         place.crew.revive()
-        for pod in place.items("pods"):
-            place.unmark(pod)
+        self._unmark()
         fleets = place.fleets()
+        for fleet in fleets:
+            self._retry(fleet)
         moving = [text for fleet in fleets for text in settled.moving(fleet)]
         if moving:
             return moving
@@ -188,7 +205,8 @@ class Walk:
         self.result.seen = {
             "events": len(story.events),
             "writes": len(writes),
-            "operator restarts": sum(len(slot.ends) for slot in place.crew.slots.values()),
+            "operators that ended by themselves": sum(len(slot.ends) for slot in place.crew.slots.values()),
+            **dict.fromkeys(_states(story), 1),
         }
 
     def _keep(self, story: Story) -> None:
@@ -208,6 +226,18 @@ class Walk:
         while (wrong := look()) and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
         return wrong
+
+
+def _states(story: Story) -> set[str]:
+    """Every condition and every state of an instance that a fleet was ever in: how far the walk came about."""
+    found: set[str] = set()
+    for event in story.events:
+        if event.kind != labels.FLEET_KIND:
+            continue
+        status = event.body.get("status", {})
+        found |= {f"{c['type']}={c['status']} {c['reason']}" for c in status.get("conditions", ())}
+        found |= {f"instance {i['state']}" for i in status.get("large", {}).get("instances", ())}
+    return found
 
 
 def _platform(environment: Any) -> Platform:
