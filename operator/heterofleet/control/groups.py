@@ -71,8 +71,12 @@ class Scene:
         return self.view.templates.get((Role.LARGE, revision))
 
     def exists(self, index: int) -> bool:
-        view = self.view
-        return index in view.groups or index in view.large_pods or index in view.leftovers
+        """Whether anything of an instance is left that runs.
+
+        A Service without a StatefulSet and pods is one that was being made when the operator died: it is made on
+        under its index, or taken away with everything else that is not wanted.
+        """
+        return index in self.view.groups or index in self.view.large_pods
 
     def group(self, index: int) -> Group:
         """The group as its pods tell, without what its supervisors would say."""
@@ -105,7 +109,7 @@ class GroupKeeper:
         observed: list[ObservedInstance] = []
         proofs: dict[int, LastDrain] = {}
         wakes: list[datetime | None] = []
-        for index in sorted({*scene.view.groups, *scene.view.large_pods, *scene.view.leftovers, *_absent(memory)}):
+        for index in sorted({*scene.view.groups, *scene.view.large_pods, *_absent(memory)}):
             known = memory.get(index)
             if known is not None and (remembered := _remembered(known, scene)) is not None:
                 lives[index] = Life(known)
