@@ -304,8 +304,11 @@ def _reconciling(facts: Facts, parts: Sequence[_Claim]) -> _Claim:
     """Whether something is under way; a fleet that is refused or suspended is not under way to anywhere."""
     busy = [part for part in parts if not part.status]
     moving = [tier for tier, held in facts.tiers.items() if held.rolling or held.draining]
-    settled = facts.refused is not None or facts.suspended or not (busy or moving)
-    if settled:
+    if facts.refused is not None:
+        return _Claim(ConditionType.RECONCILING, False, Reason.NOT_ACCEPTED, "the spec is refused: nothing is done")
+    if facts.suspended:
+        return _Claim(ConditionType.RECONCILING, False, Reason.SUSPENDED, "spec.suspend: nothing is done")
+    if not (busy or moving):
         return _Claim(ConditionType.RECONCILING, False, Reason.SETTLED, "the fleet is as it is wanted")
     if busy:
         return _Claim(ConditionType.RECONCILING, True, Reason.PROGRESSING, busy[0].message)
@@ -321,8 +324,8 @@ _STALLING = {
     ),
     Hold.STUCK: Finding(
         Reason.ROLL_STUCK,
-        "the roll stopped: an instance of the new revision failed, the old ones serve on. Mend the spec, or retry"
-        " with the annotation heterofleet.io/retry",
+        "the roll stopped: an instance of the new revision failed or is not ready in its time, the old ones serve on."
+        " Mend the spec, or retry with the annotation heterofleet.io/retry",
     ),
     Hold.EVACUATION: Finding(
         Reason.EVACUATION_WAITS, "an instance on a cordoned node waits for GPUs elsewhere before it is drained"

@@ -3,18 +3,25 @@
 `metrics.scrape` fetches the text; a text that cannot be read or lacks the series gives None, never zero.
 """
 
+from collections.abc import Iterable
+from math import isfinite
+
+from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 ENGINE_RUNNING = "vllm:num_requests_running"
 ENGINE_WAITING = "vllm:num_requests_waiting"
+ROUTER_PREFIX = "heterofleet_router_"
 ROUTER_IN_FLIGHT = "heterofleet_router_in_flight_requests"
 
 
 def engine_in_flight(text: str) -> int | None:
     """Requests that an engine runs or holds back, over all its models and engine cores."""
-    found = {ENGINE_RUNNING: None, ENGINE_WAITING: None} | _sums(text, (ENGINE_RUNNING, ENGINE_WAITING))
-    running, waiting = found[ENGINE_RUNNING], found[ENGINE_WAITING]
-    return None if running is None or waiting is None else int(running + waiting)
+    samples = _samples(text)
+    if samples is None or not {ENGINE_RUNNING, ENGINE_WAITING} <= {sample.name for sample in samples}:
+        return None
+    return _count(sample.value for sample in samples if sample.name in (ENGINE_RUNNING, ENGINE_WAITING))
 
 
 def router_in_flight(text: str, endpoint: str) -> int | None:
@@ -22,24 +29,26 @@ def router_in_flight(text: str, endpoint: str) -> int | None:
 
     None when the text is no exposition of a router.
     """
-    total = 0.0
-    seen = False
+    families = _families(text)
+    if families is None or not any(family.name.startswith(ROUTER_PREFIX) for family in families):
+        return None
+    samples = (sample for family in families if family.name == ROUTER_IN_FLIGHT for sample in family.samples)
+    return _count(sample.value for sample in samples if sample.labels.get("endpoint") == endpoint)
+
+
+def _families(text: str) -> list[Metric] | None:
     try:
-        for family in text_string_to_metric_families(text):
-            seen = seen or family.name.startswith("heterofleet_router_")
-            if family.name == ROUTER_IN_FLIGHT:
-                total += sum(s.value for s in family.samples if s.labels.get("endpoint") == endpoint)
+        return list(text_string_to_metric_families(text))
     except ValueError:
         return None
-    return int(total) if seen else None
 
 
-def _sums(text: str, names: tuple[str, ...]) -> dict[str, float | None]:
-    sums: dict[str, float | None] = {}
-    try:
-        for family in text_string_to_metric_families(text):
-            if family.name in names:
-                sums[family.name] = sum(sample.value for sample in family.samples)
-    except ValueError:
-        return {}
-    return sums
+def _samples(text: str) -> list[Sample] | None:
+    families = _families(text)
+    return None if families is None else [sample for family in families for sample in family.samples]
+
+
+def _count(values: Iterable[float]) -> int | None:
+    """Their sum; None where one of them is not a number."""
+    total = sum(values)
+    return int(total) if isfinite(total) else None
