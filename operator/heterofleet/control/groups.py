@@ -71,12 +71,14 @@ class Scene:
         return self.view.templates.get((Role.LARGE, revision))
 
     def exists(self, index: int) -> bool:
-        """Whether anything of an instance is left that runs.
+        """Whether anything of an instance is left.
 
-        A Service without a StatefulSet and pods is one that was being made when the operator died: it is made on
-        under its index, or taken away with everything else that is not wanted.
+        A Service alone is what is left of an instance that status knows. Where status knows none, it is one that was
+        being made when the operator died: it is made on under its index, or pruned if it is not wanted.
         """
-        return index in self.view.groups or index in self.view.large_pods
+        view = self.view
+        known = any(instance.index == index for instance in self.fleet.status.large.instances)
+        return index in view.groups or index in view.large_pods or (known and index in view.leftovers)
 
     def group(self, index: int) -> Group:
         """The group as its pods tell, without what its supervisors would say."""
