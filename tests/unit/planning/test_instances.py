@@ -76,7 +76,7 @@ def test_an_instance_that_found_no_place_is_the_first_to_be_given_up():
 def test_a_roll_whose_successor_does_not_serve_in_its_time_stops_and_says_so():
     successor = ObservedInstance(1, NEW, late=True)
     plan = instances.plan(1, [serving(0, OLD), successor], PLENTY, Policy(NEW))
-    assert (verdicts(plan), plan.holds) == ({0: Verdict.KEEP, 1: Verdict.KEEP}, {Hold.STUCK})
+    assert (verdicts(plan), plan.holds) == ({0: Verdict.KEEP, 1: Verdict.KEEP}, frozenset({Hold.STUCK}))
 
 
 def test_what_does_not_serve_leaves_before_what_serves_and_without_a_drain():
@@ -173,8 +173,8 @@ class Yard:
         plan = instances.plan(wanted, list(self.standing.values()), self.room(), policy)
         for instance in plan.instances:
             self._carry_out(instance)
-        for index, instance in list(self.standing.items()):
-            self._move_on(index, instance)
+        for index, standing in list(self.standing.items()):
+            self._move_on(index, standing)
         return plan
 
     def _carry_out(self, instance: Instance) -> None:

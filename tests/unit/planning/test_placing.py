@@ -1,5 +1,7 @@
 """Which nodes admit a pod, and how many whole groups fit on them."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +33,7 @@ def node(name: str = "n", gpus: int = 8, **facts: object) -> Node:
         ({"taints": (Taint(GPU, "present", "NoSchedule"),)}, True),
     ],
 )
-def test_a_node_admits_a_pod_by_readiness_labels_and_taints(facts: dict[str, object], admitted: bool):
+def test_a_node_admits_a_pod_by_readiness_labels_and_taints(facts: dict[str, Any], admitted: bool):
     assert placing.admits(node(**facts), DEMAND) is admitted
 
 
