@@ -13,7 +13,6 @@ import concurrent.futures
 import json
 import shutil
 import sys
-import time
 import traceback
 from collections import Counter
 from pathlib import Path
@@ -29,22 +28,31 @@ FOLDER = REPOSITORY / "build" / "random"
 def main() -> int:
     """Read the arguments, walk, report."""
     options = _options()
-    seeds = _seeds(options.seeds)
     folder: Path = options.folder
     folder.mkdir(parents=True, exist_ok=True)
-    outcomes: list[dict[str, Any]] = []
-    started = time.monotonic()
+    outcomes = _passed(folder) if options.resume else {}
+    seeds = [seed for seed in _seeds(options.seeds) if seed not in outcomes]
     with (
         stage.own_cluster() as cluster,
         stage.opened(cluster, folder) as place,
         concurrent.futures.ThreadPoolExecutor(options.parallel) as pool,
     ):
         waiting = {pool.submit(_walk, place, seed, options) for seed in seeds}
-        for done in concurrent.futures.as_completed(waiting):
-            outcomes.append(done.result())
-            _tell(outcomes[-1], len(outcomes), len(seeds))
-            _report(folder, options.steps, outcomes, time.monotonic() - started)
-    return 1 if any(map(_failed, outcomes)) else 0
+        for number, done in enumerate(concurrent.futures.as_completed(waiting), 1):
+            outcome = done.result()
+            outcomes[outcome["seed"]] = outcome
+            _tell(outcome, number, len(seeds))
+            _report(folder, options.steps, list(outcomes.values()))
+    return 1 if any(map(_failed, outcomes.values())) else 0
+
+
+def _passed(folder: Path) -> dict[int, dict[str, Any]]:
+    """What an earlier run has walked without a violation."""
+    try:
+        report = json.loads((folder / "walks.json").read_text())
+    except FileNotFoundError:
+        return {}
+    return {outcome["seed"]: outcome for outcome in report["passes"]}
 
 
 def _options() -> argparse.Namespace:
@@ -54,6 +62,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", default="0-5", help="as in 0-199 or 3,17")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--parallel", type=int, default=3, help="walks at a time")
+    parser.add_argument("--resume", action="store_true", help="leave out the seeds that the last report has as passed")
     parser.add_argument("--server-stays", action="store_true", help="never restart the API server, as in `make test`")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where report and logs go")
     return parser.parse_args()
@@ -75,8 +84,10 @@ def _walk(place: Stage, seed: int, options: argparse.Namespace) -> dict[str, Any
         outcome = place.walk(seed, options.steps, restarts_server=not options.server_stays).to_json()
     except Exception:  # noqa: BLE001  whatever it is, it belongs into the report of that seed
         return {"seed": seed, "violations": [], "error": traceback.format_exc()}
+    outcome["actions"] = Counter(step["kind"] for step in outcome["steps"])
     if not outcome["violations"]:
         shutil.rmtree(logs, ignore_errors=True)
+        del outcome["steps"]
     return outcome
 
 
@@ -93,21 +104,20 @@ def _tell(outcome: dict[str, Any], number: int, total: int) -> None:
         print("    " + outcome["error"].replace("\n", "\n    "), flush=True)
 
 
-def _report(folder: Path, steps: int, outcomes: list[dict[str, Any]], seconds: float) -> None:
-    counted = Counter(step["kind"] for outcome in outcomes for step in outcome.get("steps", ()))
-    seen = Counter[str]()
+def _report(folder: Path, steps: int, outcomes: list[dict[str, Any]]) -> None:
+    actions, seen = Counter[str](), Counter[str]()
     for outcome in outcomes:
+        actions.update(outcome.get("actions", {}))
         seen.update(outcome.get("seen", {}))
-    failing = [outcome for outcome in outcomes if _failed(outcome)]
     report = {
         "seeds": sorted(outcome["seed"] for outcome in outcomes),
         "steps": steps,
         "walks": len(outcomes),
-        "failing": [outcome["seed"] for outcome in failing],
-        "seconds": round(seconds),
-        "actions": dict(counted.most_common()),
-        "seen": dict(seen),
-        "failures": failing,
+        "failing": sorted(outcome["seed"] for outcome in outcomes if _failed(outcome)),
+        "actions": dict(actions.most_common()),
+        "seen": dict(sorted(seen.items())),
+        "failures": [outcome for outcome in outcomes if _failed(outcome)],
+        "passes": [outcome for outcome in outcomes if not _failed(outcome)],
     }
     (folder / "walks.json").write_text(json.dumps(report, indent=1))
 

@@ -6,6 +6,7 @@ it never knows what the cluster made of it.
 
 from dataclasses import dataclass, field
 from random import Random
+from typing import NamedTuple
 
 from randomwalk import specs
 from randomwalk.actions import Action, Kind
@@ -126,9 +127,20 @@ def generate(
     return tuple(actions)
 
 
-def mended(seed: int) -> Random:
-    """The dice of what happens after the walk."""
-    return Random(f"after {seed}")
+class Ending(NamedTuple):
+    """What is drawn of the time after the last action."""
+
+    operates_alone: bool
+    releases: bool
+    deletes_unwatched: bool
+    propagation: str
+
+
+def ending(seed: int) -> Ending:
+    """How the walk of a seed ends."""
+    dice = Random(f"after {seed}")
+    alone, releases, unwatched = (dice.random() < 0.5 for _ in range(3))
+    return Ending(alone, releases, unwatched, dice.choice(("Background", "Foreground")))
 
 
 def _create(dice: Random, known: _Known, letter: str, selector: dict[str, str]) -> Action:

@@ -27,7 +27,7 @@ PLANTS = (
     Plant(
         "apply-order",
         Rule.ORDER,
-        (("cluster/objects.py", 'key=lambda item: rank(item["kind"])', 'key=lambda item: -rank(item["kind"])'),),
+        (("cluster/objects.py", 'key=lambda item: rank(item["kind"]', 'key=lambda item: -rank(item["kind"]'),),
     ),
     Plant(
         "prune-guard",

@@ -14,14 +14,15 @@ from typing import NamedTuple
 from heterofleet.api import labels
 from randomwalk import budgets
 from randomwalk.history import Deed, Event
-from randomwalk.world import FOREIGN
 from randomwalk.written import Write
 
 EXCUSED_SECONDS = 120.0
 """How long after a deed of the walk its consequences may show: drains, graces, lost nodes, back-offs, and a garbage
 collector that takes a minute to find its way after the API server was away."""
-STEADY_SECONDS = 5.0
+STEADY_SECONDS = 8.0
 """Younger facts than this an operator on a loaded machine may not have seen when it decided."""
+RACE_SECONDS = 3.0
+"""Between a look whether a name is free and the apply, on a loaded machine."""
 SAME_RECONCILE_SECONDS = 0.8
 """A fleet whose reconcile failed is not looked at again for a second."""
 
@@ -139,26 +140,38 @@ def _drains(story: Story) -> Iterator[Violation]:
     pods: dict[str, _Pod] = {}
     states = _instance_states(story)
     alive: dict[str, str | None] = {}
+    decided: dict[str, float] = {}
     for event in story.events:
+        leaves = event.change == "DELETED" or "deletionTimestamp" in event.body["metadata"]
         if event.kind == labels.FLEET_KIND:
-            leaves = event.change == "DELETED" or "deletionTimestamp" in event.body["metadata"]
             alive[event.name] = None if leaves else event.uid
+        elif event.kind == "StatefulSet" and leaves:
+            decided.setdefault(event.uid, event.seen)
         if event.kind != "Pod" or labels.TIER not in event.labels:
             continue
         present = alive.get(event.labels[labels.FLEET])
         known = pods.get(event.uid)
-        going = "deletionTimestamp" in event.body["metadata"] or event.change == "DELETED"
-        if not going:
+        if not leaves:
             serves = _serves(event)
             since = (known.steady_since if known and known.steady_since else event.seen) if serves else None
             pods[event.uid] = _Pod(event, since, known.fleet_uid if known else present)
             continue
         pods.pop(event.uid, None)
-        if known is None or known.steady_since is None or event.seen - known.steady_since < STEADY_SECONDS:
+        # The pods of a deleted group go when the garbage collector comes to them; it was decided before.
+        at = min([event.seen, *(decided[owner] for owner in _owners(event, "uid") if owner in decided)])
+        if known is None or not _is_steady(known, at) or known.fleet_uid != present:
             continue
-        if known.fleet_uid != present or not _group_serves(event, pods) or _is_excused(story, event, states):
+        if not _group_serves(event, at, pods) or _is_excused(story, event, states):
             continue
         yield Violation(Rule.DRAINS, f"pod {event.name} was serving and went unmarked at {event.version}")
+
+
+def _owners(event: Event, key: str) -> set[str]:
+    return {owner[key] for owner in event.body["metadata"].get("ownerReferences", ())}
+
+
+def _is_steady(pod: _Pod, at: float) -> bool:
+    return pod.steady_since is not None and at - pod.steady_since >= STEADY_SECONDS
 
 
 def _serves(event: Event) -> bool:
@@ -167,7 +180,7 @@ def _serves(event: Event) -> bool:
     return ready and event.labels.get(labels.STATE) == labels.PodState.SERVING
 
 
-def _group_serves(event: Event, pods: dict[str, _Pod]) -> bool:
+def _group_serves(event: Event, at: float, pods: dict[str, _Pod]) -> bool:
     """A group with a rank that is not Ready takes no requests; a small pod is a group of its own."""
     index = event.labels.get(labels.INSTANCE)
     if index is None:
@@ -178,13 +191,13 @@ def _group_serves(event: Event, pods: dict[str, _Pod]) -> bool:
         for pod in pods.values()
         if pod.event.labels.get(labels.INSTANCE) == index and pod.event.labels[labels.FLEET] == fleet
     ]
-    return all(pod.steady_since is not None and event.seen - pod.steady_since >= STEADY_SECONDS for pod in others)
+    return all(_is_steady(pod, at) for pod in others)
 
 
 def _is_excused(story: Story, event: Event, states: dict[str, list[tuple[float, str]]]) -> bool:
     """Deleted by the walk, alone or with its owner, on a machine that went, or given up by status with its instance."""
     fleet = event.labels[labels.FLEET]
-    owners = {owner["name"] for owner in event.body["metadata"].get("ownerReferences", ())}
+    owners = _owners(event, "name")
     made_by = {name.rpartition("-")[0] for name in owners}
     node = event.body["spec"].get("nodeName", "")
     if story.excuses({event.name, *owners, *made_by}, event.seen, ("delete", "steal", "mark")):
@@ -275,15 +288,22 @@ def _leader(story: Story) -> Iterator[Violation]:
 
 
 def _foreign(story: Story) -> Iterator[Violation]:
-    """A foreign object is as it was made until the walk takes it away."""
+    """A foreign object is as it was made until the walk takes it away.
+
+    One that is made while a reconcile is about to make its own under that name is taken by it: server-side apply has
+    no way to say "only if there is none".
+    """
+    made: dict[str, float] = {}
     for event in story.events:
-        if event.uid not in story.foreign or event.change == "ADDED":
+        if event.uid not in story.foreign:
             continue
-        if event.change == "DELETED" and story.excuses({event.name}, event.seen, ("delete foreign",)):
+        first = made.setdefault(event.uid, event.seen)
+        if event.change == "MODIFIED" and event.seen - first < RACE_SECONDS:
             continue
-        if event.change == "MODIFIED" and FOREIGN in event.labels and "deletionTimestamp" in event.body["metadata"]:
+        if event.change == "DELETED" and story.excuses({event.name}, event.seen, ("delete", "delete foreign")):
             continue
-        yield Violation(Rule.FOREIGN, f"{event.kind} {event.name} was {event.change} at {event.version}")
+        if event.change != "ADDED":
+            yield Violation(Rule.FOREIGN, f"{event.kind} {event.name} was {event.change} at {event.version}")
 
 
 _RULES: tuple[Callable[[Story], Iterator[Violation]], ...] = (

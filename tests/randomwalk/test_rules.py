@@ -122,7 +122,7 @@ def test_only_who_wrote_the_lease_last_may_write() -> None:
 
 def test_a_foreign_object_stays_as_it_was_made() -> None:
     made = event(1, "ConfigMap", "ADDED", "notes", uid="foreign")
-    assert broken([made, event(2, "ConfigMap", "MODIFIED", "notes", uid="foreign")]) == [Rule.FOREIGN]
+    assert broken([made, event(9, "ConfigMap", "MODIFIED", "notes", uid="foreign")]) == [Rule.FOREIGN]
     gone = event(2, "ConfigMap", "DELETED", "notes", uid="foreign")
     assert broken([made, gone]) == [Rule.FOREIGN]
     deed = Deed(START + 1, "delete foreign", "", frozenset({"notes"}))

@@ -58,7 +58,7 @@ class Walk:
     def __init__(self, place: World, actions: Sequence[Action]) -> None:
         self._world = place
         self._actions = actions
-        self._dice = generator.mended(place.seed)
+        self._ending = generator.ending(place.seed)
         users = place.crew.users(place.namespace)
         self._written = Written(place.cluster.audit_log, place.namespace, users)
         self._platform = _platform(place.crew.slots[generator.SLOTS[0]].environment)
@@ -86,7 +86,7 @@ class Walk:
         place = self._world
         for slot in generator.SLOTS[1:]:
             place.crew.thaw(slot)
-            if self._dice.random() < 0.5:
+            if self._ending.operates_alone:
                 place.crew.kill(slot)
         for node in sorted(place.lost):
             place.persistently(world.recover, place, node)
@@ -123,7 +123,7 @@ class Walk:
         place.did("edit", name, ())
         later = datetime.now(UTC).isoformat(timespec="microseconds")
         marks = {labels.RETRY: later}
-        if self._dice.random() < 0.5:
+        if self._ending.releases:
             marks[labels.RELEASE] = later
         body = {"metadata": {"annotations": marks}, "spec": specs.mended(fleet["spec"])}
         path = place.path(labels.FLEET_PLURAL, name)
@@ -174,15 +174,13 @@ class Walk:
 
     def _end(self) -> None:
         place = self._world
-        without_operator = self._dice.random() < 0.5
-        if without_operator:
+        if self._ending.deletes_unwatched:
             place.crew.stop()
-        policy = self._dice.choice(("Background", "Foreground"))
         for fleet in place.fleets():
             name = fleet["metadata"]["name"]
             place.did("delete fleet", name, ())
             path = place.path(labels.FLEET_PLURAL, name)
-            place.persistently(place.cluster.api.delete, path, propagationPolicy=policy)
+            place.persistently(place.cluster.api.delete, path, propagationPolicy=self._ending.propagation)
         self._blame(Rule.ORPHANS, self._wait(self._left, END_SECONDS))
         place.crew.stop()
 
