@@ -170,7 +170,7 @@ def changes(
     taken: list[Ref] = []
     drifted: list[Drift] = []
     mutated: list[Drift] = []
-    for manifest in sorted(desired, key=lambda item: rank(item["kind"])):
+    for manifest in sorted(desired, key=lambda item: rank(item["kind"], item["metadata"].get("labels") or {})):
         ref = Ref.of(manifest)
         held = observed.get(ref)
         if held is None:
@@ -193,12 +193,18 @@ def changes(
         for ref, child in observed.items()
         if child.owner_uid == owner_uid and ref not in wanted and ref not in keep and not child.deleting
     ]
-    prune.sort(key=lambda child: (-rank(child.ref.kind), child.ref))
+    prune.sort(key=lambda child: (-rank(child.ref.kind, child.labels), child.ref))
     return Changes(tuple(apply), tuple(prune), tuple(taken), tuple(drifted), tuple(mutated))
 
 
-def rank(kind: str) -> int:
-    """Place of a kind in the apply order; unknown ones come last."""
+def rank(kind: str, own_labels: Mapping[str, str]) -> float:
+    """Place of an object in the apply order; unknown kinds come last.
+
+    The headless Service of a group comes right after its StatefulSet: where it stands alone it is then always what is
+    left of a former group, and its index is not used again before it is gone.
+    """
+    if kind == "Service" and labels.INSTANCE in own_labels:
+        return RANKS["StatefulSet"] + 0.5
     return RANKS.get(kind, len(RANKS))
 
 

@@ -71,14 +71,9 @@ class Scene:
         return self.view.templates.get((Role.LARGE, revision))
 
     def exists(self, index: int) -> bool:
-        """Whether anything of an instance is left.
-
-        A Service alone is what is left of an instance that status knows. Where status knows none, it is one that was
-        being made when the operator died: it is made on under its index, or pruned if it is not wanted.
-        """
+        """Whether anything of an instance is left."""
         view = self.view
-        known = any(instance.index == index for instance in self.fleet.status.large.instances)
-        return index in view.groups or index in view.large_pods or (known and index in view.leftovers)
+        return index in view.groups or index in view.large_pods or index in view.leftovers
 
     def group(self, index: int) -> Group:
         """The group as its pods tell, without what its supervisors would say."""
@@ -111,7 +106,7 @@ class GroupKeeper:
         observed: list[ObservedInstance] = []
         proofs: dict[int, LastDrain] = {}
         wakes: list[datetime | None] = []
-        for index in sorted({*scene.view.groups, *scene.view.large_pods, *_absent(memory)}):
+        for index in sorted({*scene.view.groups, *scene.view.large_pods, *scene.view.leftovers, *_absent(memory)}):
             known = memory.get(index)
             if known is not None and (remembered := _remembered(known, scene)) is not None:
                 lives[index] = Life(known)

@@ -38,7 +38,7 @@ class FleetView:
     small_pods: Mapping[str, tuple[PodRecord, ...]]
     router_pods: tuple[PodRecord, ...]
     leftovers: frozenset[int] = field(default_factory=frozenset)
-    """Indexes of which other objects than a StatefulSet are there."""
+    """Indexes of which a Service is there without its StatefulSet (made in the other order: a former group's)."""
 
     def pods(self, tier: Tier) -> list[PodRecord]:
         """Pods of a tier that hold their GPUs: all but finished ones, Terminating and Pending included."""
@@ -61,7 +61,7 @@ def sort_out(children: Mapping[Ref, Observed], pods: Iterable[PodRecord], owner_
         elif pod.labels.get(labels.TIER) == Tier.SMALL:
             small[pod.labels.get(labels.REVISION, "")].append(pod)
     groups = {i: c for c in ours if c.ref.kind == "StatefulSet" and (i := _index(c.labels)) is not None}
-    indexed = {i for c in ours if (i := _index(c.labels)) is not None}
+    addressed = {i for c in ours if c.ref.kind == "Service" and (i := _index(c.labels)) is not None}
     return FleetView(
         children=children,
         templates=templates,
@@ -76,7 +76,7 @@ def sort_out(children: Mapping[Ref, Observed], pods: Iterable[PodRecord], owner_
         large_pods={index: tuple(sorted(pods, key=lambda p: p.name)) for index, pods in large.items()},
         small_pods={revision: tuple(sorted(pods, key=lambda p: p.name)) for revision, pods in small.items()},
         router_pods=tuple(sorted(routers, key=lambda pod: pod.name)),
-        leftovers=frozenset(indexed - set(groups)),
+        leftovers=frozenset(addressed - set(groups)),
     )
 
 
