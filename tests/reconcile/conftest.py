@@ -16,6 +16,9 @@ from testbed.controlplane import Cluster
 from testbed.eventually import eventually
 from testbed.namespaces import create_namespace
 
+ROUTER_NODES = 4
+"""For pods that no test's own nodes take."""
+
 
 @pytest.fixture(scope="session")
 def loopback_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
@@ -43,6 +46,8 @@ def fleet_cluster(loopback_cluster: Cluster) -> Cluster:
             return False
 
     eventually(served, 30, "both definitions are served")
+    if len(loopback_cluster.api.items("/api/v1/nodes")) < ROUTER_NODES:
+        loopback_cluster.add_nodes(ROUTER_NODES)
     return loopback_cluster
 
 

@@ -37,12 +37,13 @@ class Site:
     # ---- machines
 
     def add_nodes(self, count: int, gpus: int = 8, **more: Any) -> list[str]:
-        """GPU nodes that only this site's fleets use."""
+        """GPU nodes that only this site's fleets use, once they are ready."""
         prefix = f"{self.namespace}-{next(self._counter)}"
         made = nodes.add_gpu_nodes(
             self.cluster.api, count, gpus=gpus, prefix=prefix, **merged({"labels": {POOL: self.namespace}}, more)
         )
         self.machines += made
+        eventually(lambda: all(is_ready(self.cluster.api.get(f"/api/v1/nodes/{name}")) for name in made))
         return made
 
     def remove_nodes(self, *names: str) -> None:
@@ -225,8 +226,9 @@ def gpus_of(pod: Manifest) -> int:
     return sum(int(limit.get("nvidia.com/gpu", "0")) for limit in limits)
 
 
-def is_ready(pod: Manifest) -> bool:
-    conditions: Sequence[Manifest] = pod.get("status", {}).get("conditions", ())
+def is_ready(found: Manifest) -> bool:
+    """Whether a pod, or a node, says so."""
+    conditions: Sequence[Manifest] = found.get("status", {}).get("conditions", ())
     return any(c["type"] == READY and c["status"] == "True" for c in conditions)
 
 

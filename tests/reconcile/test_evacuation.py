@@ -44,7 +44,7 @@ def drain(site: Site, *machines: str) -> list[subprocess.Popen[str]]:
 
 
 def test_kubectl_drain_of_nodes_of_two_groups_never_takes_both_down(ready, operator: Operator):
-    site: Site = ready(nodes=8, large={"instances": {"min": 2}})
+    site: Site = ready(nodes=9, large={"instances": {"min": 2}})
     machines = [machine_of(site, 0), machine_of(site, 1)]
     before = uids_of(site.large_pods())
     seen: list[int] = []
