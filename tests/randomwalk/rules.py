@@ -21,8 +21,8 @@ EXCUSED_SECONDS = 120.0
 collector that takes a minute to find its way after the API server was away."""
 STEADY_SECONDS = 8.0
 """Younger facts than this an operator on a loaded machine may not have seen when it decided."""
-RACE_SECONDS = 3.0
-"""Between a look whether a name is free and the apply, on a loaded machine."""
+RACE_SECONDS = 6.0
+"""Between a look whether a name is free and the apply, on a loaded machine: all names are looked at first."""
 SAME_RECONCILE_SECONDS = 0.8
 """A fleet whose reconcile failed is not looked at again for a second."""
 
@@ -159,7 +159,7 @@ def _drains(story: Story) -> Iterator[Violation]:
         pods.pop(event.uid, None)
         # The pods of a deleted group go when the garbage collector comes to them; it was decided before.
         at = min([event.seen, *(decided[owner] for owner in _owners(event, "uid") if owner in decided)])
-        if known is None or not _is_steady(known, at) or known.fleet_uid != present:
+        if known is None or not _is_steady(known, at) or present is None or known.fleet_uid != present:
             continue
         if not _group_serves(event, at, pods) or _is_excused(story, event, states):
             continue
@@ -219,7 +219,10 @@ def _instance_states(story: Story) -> dict[str, list[tuple[float, str]]]:
 
 
 def _order(story: Story) -> Iterator[Violation]:
-    """A StatefulSet or Deployment finds its stored template, its Service and its ConfigMap when it is made."""
+    """A StatefulSet or Deployment finds its stored template, and what stands around it, when it is made.
+
+    A group's own Service comes after its StatefulSet, so that one alone is known to be left over.
+    """
     alive: dict[tuple[str, str], bool] = {}
     met: set[str] = set()
     for event in story.events:
@@ -240,7 +243,7 @@ def _needs(event: Event) -> Iterator[tuple[str, str]]:
     if revision is not None and labels.TIER in event.labels:
         yield "ControllerRevision", f"{fleet}-{event.labels[labels.TIER]}-{revision}"
     if event.kind == "StatefulSet":
-        yield "Service", event.name
+        yield "PodDisruptionBudget", event.name
     elif labels.TIER in event.labels:
         yield "Service", f"{fleet}-small"
     else:

@@ -71,17 +71,17 @@ def test_a_small_pod_that_somebody_else_deletes_is_not_counted_while_it_ends() -
 
 
 def test_an_edited_group_breaks_a_rule_unless_the_walk_edited_it() -> None:
-    service = event(1, "Service", "ADDED", f"{FLEET}-large-0", labels={labels.INSTANCE: "0"})
-    events = [service, group(2, "ADDED", 0, "first"), group(3, "MODIFIED", 0, "first", replicas=3)]
+    budget = event(1, "PodDisruptionBudget", "ADDED", f"{FLEET}-large-0", labels={labels.INSTANCE: "0"})
+    events = [budget, group(2, "ADDED", 0, "first"), group(3, "MODIFIED", 0, "first", replicas=3)]
     assert broken(events) == [Rule.TEMPLATES]
     deed = Deed(START, "steal", FLEET, frozenset({f"{FLEET}-large-0"}))
     assert broken(events, deeds=(deed,)) == []
 
 
 def test_an_index_is_free_only_when_the_last_object_of_the_old_one_is_gone() -> None:
-    old = event(1, "Service", "ADDED", f"{FLEET}-large-0", labels={labels.INSTANCE: "0"}, uid="old")
-    gone = event(4, "Service", "DELETED", f"{FLEET}-large-0", labels={labels.INSTANCE: "0"}, uid="old")
-    new = event(5, "Service", "ADDED", f"{FLEET}-large-0", labels={labels.INSTANCE: "0"}, uid="new")
+    old = event(1, "PodDisruptionBudget", "ADDED", f"{FLEET}-large-0", labels={labels.INSTANCE: "0"}, uid="old")
+    gone = event(4, "PodDisruptionBudget", "DELETED", f"{FLEET}-large-0", labels={labels.INSTANCE: "0"}, uid="old")
+    new = event(5, "PodDisruptionBudget", "ADDED", f"{FLEET}-large-0", labels={labels.INSTANCE: "0"}, uid="new")
     begin = [old, group(2, "ADDED", 0, "first"), group(3, "DELETED", 0, "first")]
     assert broken([*begin, gone, new, group(6, "ADDED", 0, "second")]) == []
     assert broken([*begin, group(6, "ADDED", 0, "second")]) == [Rule.INDEXES]
@@ -97,10 +97,10 @@ def test_a_pod_that_served_goes_only_after_its_mark() -> None:
     assert broken([*serving, going], deeds=(deed,)) == []
 
 
-def test_a_group_comes_after_its_service() -> None:
-    service = event(3, "Service", "ADDED", f"{FLEET}-large-0", labels={labels.INSTANCE: "0"})
-    assert broken([group(2, "ADDED", 0, "first"), service]) == [Rule.ORDER]
-    assert broken([service, group(4, "ADDED", 0, "first")]) == []
+def test_a_group_comes_after_its_disruption_budget() -> None:
+    budget = event(3, "PodDisruptionBudget", "ADDED", f"{FLEET}-large-0", labels={labels.INSTANCE: "0"})
+    assert broken([group(2, "ADDED", 0, "first"), budget]) == [Rule.ORDER]
+    assert broken([budget, group(4, "ADDED", 0, "first")]) == []
 
 
 def test_nothing_is_deleted_right_after_a_refused_apply() -> None:
