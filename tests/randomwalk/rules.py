@@ -107,7 +107,8 @@ def _indexes(story: Story) -> Iterator[Violation]:
     current: dict[str, str] = {}
     for event in story.events:
         fleet, index = event.labels.get(labels.FLEET), event.labels.get(labels.INSTANCE)
-        if fleet is None or index is None or event.uid in story.foreign:
+        # The revisions that a StatefulSet's own controller keeps of it are nobody's instance.
+        if fleet is None or index is None or event.kind == "ControllerRevision" or event.uid in story.foreign:
             continue
         key = f"{fleet}-large-{index}"
         if event.change == "DELETED":

@@ -88,7 +88,7 @@ def test_an_index_is_free_only_when_the_last_object_of_the_old_one_is_gone() -> 
 
 
 def test_a_pod_that_served_goes_only_after_its_mark() -> None:
-    serving = [pod(1, "x"), pod(2, "x", change="MODIFIED", seen=START + 30)]
+    serving = [fleet(0, None, observed=0), pod(1, "x"), pod(2, "x", change="MODIFIED", seen=START + 30)]
     going = pod(3, "x", change="MODIFIED", seen=START + 60, metadata={"deletionTimestamp": "now"})
     marked = pod(4, "x", change="MODIFIED", state="draining", seen=START + 59)
     assert broken([*serving, going]) == [Rule.DRAINS]
