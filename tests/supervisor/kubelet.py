@@ -80,6 +80,8 @@ class Container:
             **variables,
         }
         self._deleted = threading.Event()
+        self._changing = threading.Lock()
+        """Held while a life begins or the end is told: else the last life could begin after the end."""
         self._process = self._spawn()
         self._keeper = threading.Thread(target=self._keep)
         self._keeper.start()
@@ -94,9 +96,11 @@ class Container:
         while True:
             code = self._process.wait()
             self.exits.append(code if code >= 0 else 128 - code)
-            if self._deleted.wait(delay):
-                return
-            self._process = self._spawn()
+            self._deleted.wait(delay)
+            with self._changing:
+                if self._deleted.is_set():
+                    return
+                self._process = self._spawn()
             delay = max(1.0, 2 * delay)
 
     def status(self) -> dict[str, Any]:
@@ -131,16 +135,18 @@ class Container:
 
     def delete(self) -> None:
         """SIGTERM, as for a pod that is deleted; it does not come back."""
-        self._deleted.set()
-        self._process.send_signal(signal.SIGTERM)
+        with self._changing:
+            self._deleted.set()
+            self._process.send_signal(signal.SIGTERM)
 
     def destroy(self) -> None:
         """Leaves nothing behind at the end of a test."""
-        self._deleted.set()
-        try:
-            self.crash()
-        except (OSError, IndexError):
-            self._process.kill()
+        with self._changing:
+            self._deleted.set()
+            try:
+                self.crash()
+            except (OSError, IndexError):
+                self._process.kill()
         self._keeper.join()
 
     def wait_deleted(self, timeout: float = 20) -> int:
