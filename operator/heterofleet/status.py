@@ -54,6 +54,7 @@ class TierFacts:
     holds: frozenset[Hold] = frozenset()
     waiting: str = ""
     progress: str = ""
+    restarting: str = ""
     problems: Sequence[Finding] = ()
 
 
@@ -232,8 +233,8 @@ def _tier_claim(tier: Tier, held: TierFacts, facts: Facts) -> _Claim:
         return _Claim(type_, False, Reason.WAITING_FOR_GPUS, sentence)
     if held.problems:
         return _Claim(type_, False, held.problems[0].reason, f"{counted}: {held.problems[0].message}")
-    if any(instance.state is InstanceState.RESTARTING for instance in held.instances):
-        return _Claim(type_, False, Reason.GROUP_RESTARTING, f"{counted}: {_restarting(held.instances)}")
+    if restarting := held.restarting or _restarting(held.instances):
+        return _Claim(type_, False, Reason.GROUP_RESTARTING, f"{counted}: {restarting}")
     if held.rolling:
         return _Claim(type_, False, Reason.ROLLING, f"{counted}: the tier moves to revision {held.revision}")
     if facts.refused is not None:

@@ -195,6 +195,14 @@ def test_a_small_pod_on_a_lost_node_is_replaced_where_gpus_are_spare(ready, oper
     site.eventually(lambda: site.condition("SmallTierReady")[0] == "True")
 
 
+def test_a_small_pod_that_keeps_exiting_is_told_with_its_cause(site: Site, operator: Operator):
+    site.add_nodes(1)
+    site.create(large={"instances": {"min": 0}}, small={"podTemplate": CRASHES})
+    message = site.wait("SmallTierReady", "False", "GroupRestarting")
+    assert "exit code 3" in message
+    assert "CUDA out of memory" in message
+
+
 def test_a_leader_that_is_deleted_by_hand_counts_as_one_failure(ready, operator: Operator):
     site: Site = ready()
     before = site.get("pods", "chat-large-0-0")["metadata"]["uid"]

@@ -73,6 +73,7 @@ def instance(state: InstanceState, **facts: Any) -> InstanceStatus:
             Reason.GROUP_RESTARTING,
             "instance 0 restarts as one (2 so far, exit code 137)",
         ),
+        ({"restarting": "pod a restarts"}, Reason.GROUP_RESTARTING, ": pod a restarts"),
         ({"rolling": True}, Reason.ROLLING, "moves to revision r1"),
     ],
 )

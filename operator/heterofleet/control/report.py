@@ -262,6 +262,7 @@ def _small(
         holds=step.holds[Tier.SMALL],
         waiting=step.shortage.get(Tier.SMALL, ""),
         progress=next((f"{p.name} {said[p.uid]}" for p in looked.view.pods(Tier.SMALL) if p.uid in said), ""),
+        restarting=_restarting(looked.view.pods(Tier.SMALL)),
         problems=_pod_problems(looked.view.pods(Tier.SMALL)),
     )
 
@@ -289,6 +290,18 @@ def _instance_problems(instances: Sequence[InstanceStatus]) -> list[Finding]:
     return found
 
 
+def _restarting(pods: Iterable[PodRecord]) -> str:
+    """The pods of the small tier whose engine exited, each with its cause."""
+    exited = ((pod, pod.ended or pod.last_ended) for pod in pods if not (pod.ready or pod.terminating))
+    return "; ".join(
+        f"pod {pod.name} restarts ({pod.restart_count} so far, exit code {ended.exit_code} {ended.reason}:"
+        f" {ended.message[-LONGEST_CAUSE:]})"
+        for pod, ended in exited
+        if ended is not None
+    )
+
+
+LONGEST_CAUSE = 200
 _PULL = frozenset({"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull"})
 
 
