@@ -89,7 +89,7 @@ WEIGHTS: dict[Kind, int] = {
     Kind.THAW_OPERATOR: 2,
 }
 OFTEN = 6
-SERVER_RESTARTS = 0.004
+SERVER_RESTARTS = 0.001
 """Chance of a step to restart the API server, which disturbs all walks on the cluster."""
 
 
