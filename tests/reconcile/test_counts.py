@@ -54,10 +54,10 @@ def test_a_release_ends_an_override_at_once(ready, operator: Operator):
     site: Site = ready(small={"instances": {"min": 1, "max": 4}})
     site.scale("small", 2)
     site.eventually(lambda: ready_count(site) == "2/2")
-    site.annotate(release=(operator.now() + timedelta(seconds=1)).isoformat(timespec="seconds"))
+    site.annotate(release=operator.now().isoformat(timespec="seconds"))
     site.eventually(lambda: (tier(site)["spec"]["instances"], override(site)) == (1, None))
-    site.scale("small", 3)
     operator.advance(2)
+    site.scale("small", 3)
     site.eventually(lambda: override(site) is not None and ready_count(site) == "3/3")
     operator.settle()
     assert tier(site)["spec"]["instances"] == 3, "an old release ends no later override"
