@@ -30,7 +30,11 @@ def fleet(dice: Random, selector: dict[str, str]) -> Manifest:
     return {
         "large": _tier(dice, selector, most=3, large=True),
         "small": _tier(dice, selector, most=6, large=False),
-        "router": {"instances": {"min": dice.choice((0, 1, 2))}},
+        "router": {
+            "instances": {"min": dice.choice((0, 1, 2))},
+            # A router on another walk's machine would go with it.
+            "podTemplate": {"spec": {"nodeSelector": selector}},
+        },
         "scaling": {
             "gpuBudget": _budget(dice),
             "large": {"writer": _writer(dice)},
