@@ -23,7 +23,7 @@ from heterofleet.cluster.cache import Cache
 from heterofleet.cluster.client import Cluster
 from heterofleet.cluster.objects import Changes, Mutation, Ref
 from heterofleet.cluster.records import PodRecord
-from heterofleet.control import logs, observe, report, routers, steps, tiers
+from heterofleet.control import logs, observe, problems, report, routers, steps, tiers
 from heterofleet.control.accept import Gate
 from heterofleet.control.drain import Drains
 from heterofleet.control.events import EventSink
@@ -155,7 +155,7 @@ class Reconciler:
             configured=configured,
             digest=digest,
             refused=written.refused,
-            problems=written.problems,
+            written=written.problems,
             now=now,
         )
         await report.publish(fleet, body, facts, self._tools, now)
@@ -195,7 +195,7 @@ class Reconciler:
         )
         survey = await apply.survey(changes, self._cluster, self._cache, owner_uid=fleet.metadata.uid)
         if changes.taken or survey.taken:
-            return _Written(refused=report.name_taken((*changes.taken, *survey.taken)))
+            return _Written(refused=problems.name_taken((*changes.taken, *survey.taken)))
         await self._mark(body, step)
         takings = await self._takings.find(fleet.key, changes)
         outcome = await apply.execute(changes, self._cluster, self._cache, owner_uid=fleet.metadata.uid, known=survey)
@@ -208,7 +208,7 @@ class Reconciler:
         self._tell_instances(body, looked, step, outcome)
         await self._restart(body, looked, step)
         mutated = {*outcome.mutated, *(drift.ref for drift in changes.mutated)}
-        return _Written(report.write_problems(outcome.failed, mutated))
+        return _Written(problems.of_writes(outcome.failed, mutated))
 
     async def _mark(self, body: Manifest, step: Step) -> None:
         for mark in step.marks:

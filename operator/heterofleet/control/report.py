@@ -1,7 +1,6 @@
 """Turns what was seen and done into the fleet's status, its tiers' status, and Events; writes only what changed."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -13,19 +12,15 @@ from heterofleet.api.conditions import (
     NEGATIVE,
     ConditionType,
     FleetStatus,
-    InstanceState,
-    InstanceStatus,
     Reason,
 )
 from heterofleet.api.labels import Manifest, PodState, Tier
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment, TierObjectStatus
 from heterofleet.cluster import errors
-from heterofleet.cluster.apply import Failure
 from heterofleet.cluster.cache import Cache
 from heterofleet.cluster.client import Cluster
 from heterofleet.cluster.objects import Ref
-from heterofleet.cluster.records import PodRecord
-from heterofleet.control import groups, progress, steps
+from heterofleet.control import groups, problems, progress, steps
 from heterofleet.control.events import EventSink
 from heterofleet.control.observe import FleetView
 from heterofleet.control.steps import Looked, Step
@@ -71,7 +66,7 @@ def facts(
     configured: Finding | None,
     digest: str,
     refused: Finding | None,
-    problems: Sequence[Finding],
+    written: Sequence[Finding],
     now: datetime,
 ) -> Facts:
     """Everything that the status is made of."""
@@ -87,7 +82,7 @@ def facts(
         refused=refused,
         accepted=_accepted(remarks),
         pair=Finding(*acceptance.pair(fleet.spec, catalogue)),
-        problems=[*problems, *_router_problems(looked.view.router_pods), *_broken_templates(looked.view)],
+        problems=[*written, *problems.of_routers(looked.view.router_pods), *problems.of_templates(looked.view)],
         updates=step.updates,
         last_drain=step.last_drain or fleet.status.last_drain,
         suspended=fleet.spec.suspend,
@@ -189,24 +184,6 @@ def stored_status(body: Manifest) -> FleetStatus:
         return FleetStatus()
 
 
-def name_taken(taken: Iterable[Ref]) -> Finding:
-    """The refusal of a fleet whose objects' names are somebody else's."""
-    listed = ", ".join(str(ref) for ref in sorted(taken))
-    return Finding(
-        Reason.NAME_TAKEN, f"{listed} exists and is not this fleet's: delete it, or give the fleet another name"
-    )
-
-
-def write_problems(failed: Sequence[Failure], mutated: Iterable[Ref]) -> tuple[Finding, ...]:
-    """What kept objects from being as they are desired."""
-    problems = [Finding(Reason.APPLY_FAILED, f"{failure.ref}: {failure.error}") for failure in failed]
-    listed = ", ".join(str(ref) for ref in sorted(mutated))
-    if listed:
-        sentence = f"admission changes what the operator applies to {listed}: exempt the fleet from that webhook"
-        problems.append(Finding(Reason.MUTATED_BY_ADMISSION, sentence))
-    return tuple(problems)
-
-
 def _accepted(remarks: Sequence[Remark]) -> Finding:
     """What Accepted=True says: the warnings, if there are any."""
     warnings = [r for r in remarks if not r.refuses and r.reason is not Reason.FAMILIES_DIFFER]
@@ -243,7 +220,7 @@ def _large(
         holds=step.holds[Tier.LARGE],
         waiting=step.shortage.get(Tier.LARGE, ""),
         progress=next((f"instance {i.index}, {i.progress}" for i in instances if i.progress), ""),
-        problems=[*_instance_problems(instances), *_pod_problems(looked.view.pods(Tier.LARGE))],
+        problems=[*problems.of_instances(instances), *problems.of_pods(looked.view.pods(Tier.LARGE))],
     )
 
 
@@ -262,66 +239,10 @@ def _small(
         holds=step.holds[Tier.SMALL],
         waiting=step.shortage.get(Tier.SMALL, ""),
         progress=next((f"{p.name} {said[p.uid]}" for p in looked.view.pods(Tier.SMALL) if p.uid in said), ""),
-        restarting=_restarting(looked.view.pods(Tier.SMALL)),
-        problems=_pod_problems(looked.view.pods(Tier.SMALL)),
+        restarting=problems.restarting(looked.view.pods(Tier.SMALL)),
+        problems=problems.of_pods(looked.view.pods(Tier.SMALL)),
     )
 
 
 def _gpus(view: FleetView, tier: Tier, resource: str) -> int:
     return sum(pod.devices.get(resource, 0) for pod in view.pods(tier))
-
-
-def _instance_problems(instances: Sequence[InstanceStatus]) -> list[Finding]:
-    found = []
-    for instance in instances:
-        if instance.state is InstanceState.FAILED:
-            last = instance.last_exit
-            cause = f", last with exit code {last.exit_code} {last.reason}: {last.message}" if last else ""
-            found.append(
-                Finding(
-                    Reason.INSTANCE_FAILED,
-                    f"large instance {instance.index} was given up after {instance.restarts} failures{cause}."
-                    " Change the spec, or let it try again with `heterofleet retry`",
-                )
-            )
-        elif instance.state is InstanceState.LOST:
-            sentence = f"large instance {instance.index} lost a node and is replaced"
-            found.append(Finding(Reason.NODE_LOST, sentence))
-    return found
-
-
-def _restarting(pods: Iterable[PodRecord]) -> str:
-    """The pods of the small tier whose engine exited, each with its cause."""
-    exited = ((pod, pod.ended or pod.last_ended) for pod in pods if not (pod.ready or pod.terminating))
-    return "; ".join(
-        f"pod {pod.name} restarts ({pod.restart_count} so far, exit code {ended.exit_code} {ended.reason}:"
-        f" {ended.message[-LONGEST_CAUSE:]})"
-        for pod, ended in exited
-        if ended is not None
-    )
-
-
-LONGEST_CAUSE = 200
-_PULL = frozenset({"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull"})
-
-
-def _pod_problems(pods: Iterable[PodRecord]) -> list[Finding]:
-    """What containers wait for and will not get by waiting; the same words of many pods are said once."""
-    seen: Counter[Finding] = Counter()
-    for pod in pods:
-        if pod.waiting_reason == "CreateContainerConfigError":
-            seen[Finding(Reason.SECRET_MISSING, pod.waiting_message or "a Secret or ConfigMap is missing")] += 1
-        elif pod.waiting_reason in _PULL:
-            seen[Finding(Reason.IMAGE_NOT_PULLED, pod.waiting_message or pod.waiting_reason)] += 1
-    return [Finding(f.reason, f"{f.message} ({count} pods)" if count > 1 else f.message) for f, count in seen.items()]
-
-
-def _router_problems(pods: Iterable[PodRecord]) -> list[Finding]:
-    return [Finding(f.reason, f"router: {f.message}") for f in _pod_problems(pods)]
-
-
-def _broken_templates(view: FleetView) -> list[Finding]:
-    return [
-        Finding(Reason.APPLY_FAILED, f"{ref} holds no template that this operator can read: it is left as it is")
-        for ref in view.broken_templates
-    ]
