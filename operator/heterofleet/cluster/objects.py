@@ -43,6 +43,10 @@ RANKS: Final[Mapping[str, int]] = {
 """What pods need comes before what makes pods; pruning goes the other way."""
 
 
+COMPANIONS: Final = frozenset({"Service", "PodDisruptionBudget", "NetworkPolicy"})
+"""What a group has of its own beside its StatefulSet."""
+
+
 class Ref(NamedTuple):
     """Names one object; `namespace` is empty for what has none."""
 
@@ -200,10 +204,10 @@ def changes(
 def rank(kind: str, own_labels: Mapping[str, str]) -> float:
     """Place of an object in the apply order; unknown kinds come last.
 
-    The headless Service of a group comes right after its StatefulSet: where it stands alone it is then always what is
-    left of a former group, and its index is not used again before it is gone.
+    What a group has beside its StatefulSet comes right after it: where it stands without one it is then always what
+    is left of a former group, and its index is not used again before it is gone. Only a PodGroup must be there first.
     """
-    if kind == "Service" and labels.INSTANCE in own_labels:
+    if labels.INSTANCE in own_labels and kind in COMPANIONS:
         return RANKS["StatefulSet"] + 0.5
     return RANKS.get(kind, len(RANKS))
 

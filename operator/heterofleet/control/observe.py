@@ -12,6 +12,7 @@ from heterofleet.api import labels
 from heterofleet.api.conditions import LastExit
 from heterofleet.api.labels import Component, PodState, Tier
 from heterofleet.api.tier import Lifecycle
+from heterofleet.cluster import objects
 from heterofleet.cluster.objects import Observed, Ref
 from heterofleet.cluster.records import NodeRecord, PodRecord, Taint
 from heterofleet.desired import template
@@ -38,7 +39,7 @@ class FleetView:
     small_pods: Mapping[str, tuple[PodRecord, ...]]
     router_pods: tuple[PodRecord, ...]
     leftovers: frozenset[int] = field(default_factory=frozenset)
-    """Indexes of which a Service is there without its StatefulSet (made in the other order: a former group's)."""
+    """Indexes of which something is there without a StatefulSet, which is made first: a former group's."""
 
     def pods(self, tier: Tier) -> list[PodRecord]:
         """Pods of a tier that hold their GPUs: all but finished ones, Terminating and Pending included."""
@@ -61,7 +62,7 @@ def sort_out(children: Mapping[Ref, Observed], pods: Iterable[PodRecord], owner_
         elif pod.labels.get(labels.TIER) == Tier.SMALL:
             small[pod.labels.get(labels.REVISION, "")].append(pod)
     groups = {i: c for c in ours if c.ref.kind == "StatefulSet" and (i := _index(c.labels)) is not None}
-    addressed = {i for c in ours if c.ref.kind == "Service" and (i := _index(c.labels)) is not None}
+    accompanied = {i for c in ours if c.ref.kind in objects.COMPANIONS and (i := _index(c.labels)) is not None}
     return FleetView(
         children=children,
         templates=templates,
@@ -76,7 +77,7 @@ def sort_out(children: Mapping[Ref, Observed], pods: Iterable[PodRecord], owner_
         large_pods={index: tuple(sorted(pods, key=lambda p: p.name)) for index, pods in large.items()},
         small_pods={revision: tuple(sorted(pods, key=lambda p: p.name)) for revision, pods in small.items()},
         router_pods=tuple(sorted(routers, key=lambda pod: pod.name)),
-        leftovers=frozenset(addressed - set(groups)),
+        leftovers=frozenset(accompanied - set(groups)),
     )
 
 

@@ -25,11 +25,13 @@ def test_what_pods_need_is_applied_before_what_makes_pods() -> None:
     assert [manifest["kind"] for manifest in todo.apply] == list(reversed(kinds))
 
 
-def test_the_service_of_a_group_comes_after_its_stateful_set() -> None:
-    service = child("Service", "a")
-    service["metadata"]["labels"] = {**service["metadata"].get("labels", {}), labels.INSTANCE: "0"}
-    todo = objects.changes([service, child("Deployment", "a"), child("StatefulSet", "a")], {}, owner_uid=OWNER_UID)
-    assert [manifest["kind"] for manifest in todo.apply] == ["StatefulSet", "Service", "Deployment"]
+def test_what_accompanies_a_group_comes_after_its_stateful_set() -> None:
+    companions = [child(kind, "a") for kind in ("Service", "PodDisruptionBudget", "NetworkPolicy")]
+    for companion in companions:
+        companion["metadata"]["labels"] = {**companion["metadata"].get("labels", {}), labels.INSTANCE: "0"}
+    todo = objects.changes([*companions, child("Deployment", "a"), child("StatefulSet", "a")], {}, owner_uid=OWNER_UID)
+    kinds = [manifest["kind"] for manifest in todo.apply]
+    assert kinds == ["StatefulSet", "Service", "PodDisruptionBudget", "NetworkPolicy", "Deployment"]
 
 
 def test_pruning_goes_the_other_way() -> None:
