@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from heterofleet import status
+from heterofleet.api import advice
 from heterofleet.api.conditions import ConditionType, FleetStatus, InstanceState, InstanceStatus, LastExit, Reason
 from heterofleet.api.labels import Tier
 from heterofleet.planning.counts import Limit, Target
@@ -24,7 +25,10 @@ FACTS = Facts(
 
 
 def told(facts: Facts, *, now: datetime = NOW, **spec: Any) -> dict[str, str]:
+    """Each condition as `True/Reason`; the page of conditions must know that it may have this reason."""
     computed = status.compute(fleets.fleet(**spec), facts, now)
+    unknown = [(c.type, c.reason) for c in computed.conditions if c.type not in advice.ADVICE[c.reason].conditions]
+    assert unknown == []
     return {c.type: f"{c.status}/{c.reason}" for c in computed.conditions}
 
 

@@ -119,7 +119,9 @@ ADVICE: Final[dict[Reason, Advice]] = {
         "`kubectl describe` the pods of the Deployment <fleet>-router.",
     ),
     Reason.NOT_ACCEPTED: Advice(
-        (*_TIERS_AND_READY, ConditionType.ROUTER_READY), "The spec is refused.", "Look at Accepted; its message helps."
+        (*_TIERS_AND_READY, ConditionType.ROUTER_READY, ConditionType.RECONCILING),
+        "The spec is refused.",
+        "Look at Accepted; its message helps.",
     ),
     Reason.GROUP_RESTARTING: Advice(
         _TIERS_AND_READY,
@@ -128,7 +130,9 @@ ADVICE: Final[dict[Reason, Advice]] = {
     ),
     Reason.ROLLING: Advice(_TIERS_AND_READY, "The tier moves to a new revision.", "Wait."),
     Reason.SUSPENDED: Advice(
-        _TIERS_AND_READY, "spec.suspend is true: nothing is written but status.", "Set spec.suspend: false to go on."
+        (*_TIERS_AND_READY, ConditionType.RECONCILING),
+        "spec.suspend is true: nothing is written but status.",
+        "Set spec.suspend: false to go on.",
     ),
     Reason.CONFIGURED: Advice((ConditionType.ROUTER_CONFIGURED,), "Every router applied the present configuration."),
     Reason.CONFIG_PENDING: Advice(
