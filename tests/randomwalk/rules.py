@@ -222,7 +222,7 @@ def _instance_states(story: Story) -> dict[str, list[tuple[float, str]]]:
 def _order(story: Story) -> Iterator[Violation]:
     """A StatefulSet or Deployment finds its stored template, and what stands around it, when it is made.
 
-    A group's own Service comes after its StatefulSet, so that one alone is known to be left over.
+    What bears a group's own name comes after its StatefulSet, so that it alone is known to be left over.
     """
     alive: dict[tuple[str, str], bool] = {}
     met: set[str] = set()
@@ -243,11 +243,9 @@ def _needs(event: Event) -> Iterator[tuple[str, str]]:
         return
     if revision is not None and labels.TIER in event.labels:
         yield "ControllerRevision", f"{fleet}-{event.labels[labels.TIER]}-{revision}"
-    if event.kind == "StatefulSet":
-        yield "PodDisruptionBudget", event.name
-    elif labels.TIER in event.labels:
+    if event.kind == "Deployment" and labels.TIER in event.labels:
         yield "Service", f"{fleet}-small"
-    else:
+    elif event.kind == "Deployment":
         yield "ConfigMap", f"{fleet}-router"
         yield "Service", f"{fleet}-router"
 

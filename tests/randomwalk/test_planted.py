@@ -12,7 +12,12 @@ from randomwalk.plants import PLANTS, Plant
 from randomwalk.stage import Stage
 from testbed.controlplane import Cluster
 
-SEEDS = {"apply-order": (2100,), "prune-guard": (2000, 2002, 2004), "ownership": (2200, 2201), "leader": (2300,)}
+SEEDS = {
+    "apply-order": (2100, 2101),
+    "prune-guard": (2000, 2002, 2004),
+    "ownership": (2200, 2201),
+    "leader": (2300, 7, 33),
+}
 STEPS = 40
 
 

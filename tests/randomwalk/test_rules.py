@@ -97,10 +97,15 @@ def test_a_pod_that_served_goes_only_after_its_mark() -> None:
     assert broken([*serving, going], deeds=(deed,)) == []
 
 
-def test_a_group_comes_after_its_disruption_budget() -> None:
-    budget = event(3, "PodDisruptionBudget", "ADDED", f"{FLEET}-large-0", labels={labels.INSTANCE: "0"})
-    assert broken([group(2, "ADDED", 0, "first"), budget]) == [Rule.ORDER]
-    assert broken([budget, group(4, "ADDED", 0, "first")]) == []
+def test_a_deployment_comes_after_its_template() -> None:
+    own = {labels.TIER: "small", labels.REVISION: "0a"}
+    template = event(1, "ControllerRevision", "ADDED", f"{FLEET}-small-0a")
+    service = event(3, "Service", "ADDED", f"{FLEET}-small")
+    spec = {"replicas": 1, "template": {"spec": {"containers": []}}}
+    deployment = event(4, "Deployment", "ADDED", f"{FLEET}-small-default-0a", labels=own, spec=spec)
+    assert broken([template, service, deployment]) == []
+    assert broken([template, deployment]) == [Rule.ORDER]
+    assert broken([deployment, template, service]) == [Rule.ORDER, Rule.ORDER]
 
 
 def test_nothing_is_deleted_right_after_a_refused_apply() -> None:

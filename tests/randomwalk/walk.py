@@ -25,7 +25,7 @@ from randomwalk.world import World
 from randomwalk.written import Written
 from testbed import nodes
 
-SETTLE_SECONDS = 150
+SETTLE_SECONDS = 300
 REST_SECONDS = 3
 END_SECONDS = 120
 RETRY_SECONDS = 15

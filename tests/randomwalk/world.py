@@ -28,7 +28,7 @@ P = ParamSpec("P")
 NODES = 5
 MORE_NODES = 8
 """With these every fleet that can be drawn fits, its rolls included."""
-SPARE_SECONDS = 60
+SPARE_SECONDS = 240
 CHILD_KINDS = (
     "statefulsets",
     "deployments",
