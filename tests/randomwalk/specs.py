@@ -8,6 +8,7 @@ two ways of the operator is drawn.
 from random import Random
 
 from randomwalk.actions import Manifest
+from testbed.nodes import A100
 
 LAYOUTS = ((1, 1, 1), (2, 1, 2), (1, 2, 1), (2, 2, 2), (1, 3, 1), (1, 4, 1), (4, 1, 4))
 """tensor, pipeline, GPUs a pod: groups of 1, 1, 2, 2, 3, 4 and 1 pods."""
@@ -113,6 +114,7 @@ def _tier(dice: Random, selector: dict[str, str], *, most: int, large: bool) -> 
         "instances": {key: value for key, value in instances(dice, most).items() if value is not None},
         "placement": {
             "nodeSelector": selector,
+            "gpuProduct": A100,
             "capacity": dice.choices(("Fixed", "Elastic"), (3, 1))[0],
         },
         "storage": {"cache": dice.choice(CACHES)},
