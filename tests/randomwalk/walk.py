@@ -127,7 +127,7 @@ class Walk:
             marks[labels.RELEASE] = later
         body = {"metadata": {"annotations": marks}, "spec": specs.mended(fleet["spec"])}
         path = place.path(labels.FLEET_PLURAL, name)
-        place.persistently(place.cluster.api.merge, path, body)
+        place.persistently(world.tolerating, lambda: place.cluster.api.merge(path, body))
 
     def _unmark(self) -> None:
         """Let every pod be well, those that came back with their marks' consequences too."""

@@ -110,7 +110,7 @@ class World:
         if marks:
             path = self.path("pods", pod["metadata"]["name"])
             body = {"metadata": {"annotations": marks}}
-            self.persistently(_tolerating, lambda: self.cluster.api.merge(path, body))
+            self.persistently(tolerating, lambda: self.cluster.api.merge(path, body))
 
     def close(self) -> None:
         """Give everything back; the namespace goes in the background."""
@@ -129,7 +129,7 @@ class World:
 _VERSIONS = {"replicasets": "apps/v1", "leases": "coordination.k8s.io/v1"}
 
 
-def _tolerating(call: Callable[[], object]) -> None:
+def tolerating(call: Callable[[], object]) -> None:
     """A call about an object that may be gone."""
     try:
         call()
