@@ -24,6 +24,7 @@ from kubernetes.aio.client import Configuration, rest
 from heterofleet.api import labels
 from heterofleet.cluster import errors
 
+CLOSING_SECONDS: Final = 0.02
 CONNECT_SECONDS: Final = 10.0
 REQUEST_SECONDS: Final = 30.0
 """An answer later than this is as good as none: the fleet is queued again."""
@@ -136,6 +137,8 @@ async def connect(kubeconfig: Path | None = None, context: str | None = None) ->
         if renewal is not None:
             renewal.cancel()
         await session.close()
+        # Aborted connections give their sockets back in the loop's next rounds, which nobody else may wait for.
+        await asyncio.sleep(CLOSING_SECONDS)
 
 
 @contextlib.contextmanager
