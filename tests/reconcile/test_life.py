@@ -11,14 +11,19 @@ CRASHES = {"metadata": {"annotations": {stages.CRASH_LOOP: "exit-3", stages.CRAS
 
 
 def crash(site: Site, pod: str, code: str = "137", message: str = "") -> None:
-    """One container exits and starts again in place, as the kubelet does it."""
+    """One container exits and starts again in place, as the kubelet does it; or its group is taken down for it."""
     count = restarts(site, pod)
+    assert count is not None
     site.mark(pod, crash=code, **({"crash_message": message} if message else {}))
-    site.eventually(lambda: restarts(site, pod) == count + 1)
+    site.eventually(lambda: restarts(site, pod) in (count + 1, None))
 
 
-def restarts(site: Site, pod: str) -> int:
-    statuses: list[dict[str, Any]] = site.get("pods", pod)["status"]["containerStatuses"]
+def restarts(site: Site, pod: str) -> int | None:
+    """Restarts of a pod's container; None when the pod is gone."""
+    found = site.find("pods", pod)
+    if found is None:
+        return None
+    statuses: list[dict[str, Any]] = found["status"]["containerStatuses"]
     return int(statuses[0]["restartCount"])
 
 
