@@ -23,7 +23,7 @@ from heterofleet.cluster.cache import Cache
 from heterofleet.cluster.client import Cluster
 from heterofleet.cluster.objects import Changes, Mutation, Ref
 from heterofleet.cluster.records import PodRecord
-from heterofleet.control import logs, observe, problems, report, routers, steps, tiers
+from heterofleet.control import logs, observe, pools, problems, report, routers, steps, tiers
 from heterofleet.control.accept import Gate
 from heterofleet.control.drain import Drains
 from heterofleet.control.events import EventSink
@@ -174,13 +174,13 @@ class Reconciler:
         view = observe.sort_out(children, self._cache.pods(fleet.key), fleet.metadata.uid)
         self._drains.forget_gone(self._cache.all_pods)
         groups = await self._keeper.look(Scene(fleet, view, nodes, now))
-        pools = await steps.look_at_pools(fleet, view, nodes, self._drains, now)
+        small = await pools.look(fleet, view, nodes, self._drains, now)
         running = {
             Tier.LARGE: sum(i.live for i in groups.observed) if view.groups else None,
-            Tier.SMALL: pools.running,
+            Tier.SMALL: small.running,
         }
         wanted = await tiers.wanted(fleet, view, running, self._writers, now)
-        return Looked(view, nodes, groups, pools, wanted, fleet.status.last_drain)
+        return Looked(view, nodes, groups, small, wanted, fleet.status.last_drain)
 
     async def _write(
         self, fleet: HeterogeneousDeployment, body: Manifest, looked: Looked, step: Step, now: datetime

@@ -31,8 +31,6 @@ from heterofleet.desired.template import Template
 from heterofleet.planning.instances import Hold, ObservedInstance, Room, TierPlan, Verdict
 from heterofleet.planning.replicas import PoolsPlan
 
-look_at_pools = pools.look
-
 
 @dataclass(frozen=True)
 class Looked:
