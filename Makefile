@@ -25,8 +25,12 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
   --no-header --no-annotate
 
 lock: ## pin every dependency with its hashes (no addresses)
-	$(LOCK) --extra operator --extra cli --group dev pyproject.toml -o requirements.lock
+	$(LOCK) --extra operator --extra router --extra opentelemetry --extra simulate --extra cli --group dev \
+	  pyproject.toml -o requirements.lock
 	$(LOCK) --constraint requirements.lock --extra operator pyproject.toml -o images/operator/requirements.lock
+	@mkdir -p images/router images/engine-sim
+	$(LOCK) --constraint requirements.lock --extra router pyproject.toml -o images/router/requirements.lock
+	$(LOCK) --constraint requirements.lock --extra simulate pyproject.toml -o images/engine-sim/requirements.lock
 	sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml | \
 	  $(LOCK) --constraint requirements.lock - -o images/operator/build.lock
 

@@ -19,6 +19,7 @@ from pydantic import Field
 
 from heterofleet.api.base import Reported
 from heterofleet.api.labels import Tier
+from heterofleet.api.policy import RouterPolicy
 
 API_VERSION: Final = "router.heterofleet.io/v1alpha1"
 CONFIG_KEY: Final = "config.json"
@@ -65,6 +66,13 @@ class ModelName(_Told):
     request_class: RequestClass | None = None
 
 
+class StaticEndpoint(_Told):
+    """An engine that is named in a file, where there is no cluster to ask."""
+
+    address: str = Field(description="host:port.")
+    tier: Tier
+
+
 class RouterConfig(_Told):
     """What a router must know of its fleet; from the spec alone, never from what runs."""
 
@@ -78,6 +86,8 @@ class RouterConfig(_Told):
     large: TierEndpoints
     small: TierEndpoints
     models: list[ModelName]
+    policy: RouterPolicy = RouterPolicy()
+    endpoints: list[StaticEndpoint] = Field(default_factory=list, description="Without Kubernetes: the engines.")
 
 
 class Degrade(StrEnum):
