@@ -1,0 +1,239 @@
+"""Keys that policy needs: put into the raw bytes of a request, and what they caused taken out of the answer.
+
+Stands between the decisions and the wire. Bodies are forwarded as they came, since what is parsed and written again
+loses what the parser does not keep (number forms, order, duplicates), so only the spans of the keys in question are
+touched. A body is walked at its top level alone: the standard library's C scanner says where each value ends, on a
+text of one character a byte, so that its positions are those of the bytes. That is exact for every JSON, takes well
+under a millisecond for 64 KB, and no nesting makes it slow; the deepest that orjson reads is too deep for it, and is
+refused.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from heterofleet.router.openai import Operation
+
+LONGEST_EVENT: Final = 4_194_304
+"""Bytes of one event of a stream beyond which it is passed on as it is."""
+
+# Values are only measured: a number as float never fails, where a long int is refused.
+_SCAN: Final = json.JSONDecoder(parse_int=float, strict=False).raw_decode
+_SPACE: Final = re.compile(r"[ \t\n\r]*").match
+# The groups are atomic, or the \r and the \n of one line end would count as two.
+_EVENT_END: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_LINE_END: Final = re.compile(rb"\r\n|\n|\r")
+
+_Path = tuple[str | None, ...]
+"""Where a value is: the key of an object, or None for each element of a list."""
+
+_LOGPROBS: Final[Mapping[Operation, tuple[_Path, ...]]] = {
+    Operation.CHAT: (("choices", None, "logprobs"),),
+    Operation.COMPLETIONS: (("choices", None, "logprobs"),),
+    Operation.RESPONSES: (
+        ("output", None, "content", None, "logprobs"),
+        ("logprobs",),
+        ("part", "logprobs"),
+        ("item", "content", None, "logprobs"),
+        ("response", "output", None, "content", None, "logprobs"),
+    ),
+    Operation.EMBEDDINGS: (),
+}
+"""Answers and the events of streams alike; those of /v1/responses repeat their parts when each is done."""
+
+
+class Unspliceable(Exception):
+    """A body that cannot be walked: nested too deep, or (an engine's) no JSON."""
+
+
+class _Member(NamedTuple):
+    """One `"key": value` of an object: where it begins, where its value begins and ends."""
+
+    key: str
+    start: int
+    value: int
+    end: int
+
+
+def put(body: bytes, fields: Mapping[str, Any], changes: Mapping[str, object]) -> bytes:
+    """`body` with `changes` at its top level; `fields` is the same body parsed.
+
+    A new key comes first; of one that is there the value is replaced, and its repeats go. Raises Unspliceable.
+    """
+    present = {key: value for key, value in changes.items() if key in fields}
+    absent = {key: value for key, value in changes.items() if key not in fields}
+    if present:
+        body = _rewritten(body, present, frozenset())
+    if absent:
+        start = body.index(b"{") + 1
+        separator = b"," if fields else b""
+        body = b"".join((body[:start], orjson.dumps(absent)[1:-1], separator, body[start:]))
+    return body
+
+
+def remove(body: bytes, keys: Iterable[str]) -> bytes:
+    """`body` without those keys of its top level. Raises Unspliceable."""
+    return _rewritten(body, {}, frozenset(keys))
+
+
+def without_logprobs(operation: Operation, body: bytes) -> bytes:
+    """A whole answer with null for its log-probabilities, which its client did not ask for. Raises Unspliceable."""
+    if b'"logprobs"' not in body:
+        return body
+    text = body.decode("latin-1")
+    try:
+        at = text.index("{")
+        spans = sorted(span for path in _LOGPROBS[operation] for span in _find(text, at, path))
+    except (ValueError, IndexError, RecursionError) as exc:
+        raise Unspliceable("an answer could not be walked as JSON") from exc
+    for start, end in reversed(spans):
+        body = body[:start] + b"null" + body[end:]
+    return body
+
+
+def is_usage_chunk(event: bytes) -> bool:
+    """Whether an event of a stream says nothing but the usage, as those do that stream_options.include_usage adds."""
+    if b'"usage"' not in event:
+        return False
+    try:
+        chunk = orjson.loads(_payload(event))
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(chunk, dict) and chunk.get("choices") == [] and isinstance(chunk.get("usage"), dict)
+
+
+class StreamScrubber:
+    """Takes out of a stream what its client did not ask for: the usage chunk, log-probabilities, or both.
+
+    Data may be cut anywhere. What comes in whole events without either, as nearly all of it, passes untouched.
+    """
+
+    __slots__ = ("_drop_logprobs", "_drop_usage", "_held", "_operation")
+
+    def __init__(self, operation: Operation, *, drop_usage: bool, drop_logprobs: bool) -> None:
+        self._operation = operation
+        self._drop_usage = drop_usage
+        self._drop_logprobs = drop_logprobs
+        self._held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """What may leave now; the beginning of an event waits for its end."""
+        if not self._held and data.endswith(b"\n\n") and not self._concerns(data):
+            return data
+        data = self._held + data
+        end = 0
+        pieces = []
+        for boundary in _EVENT_END.finditer(data):
+            pieces.append(self._scrubbed(data[end : boundary.end()]))
+            end = boundary.end()
+        self._held = data[end:]
+        if len(self._held) > LONGEST_EVENT:
+            pieces.append(self.flush())
+        return b"".join(pieces)
+
+    def flush(self) -> bytes:
+        """What is held when the stream ends."""
+        rest, self._held = self._held, b""
+        return self._scrubbed(rest)
+
+    def _concerns(self, data: bytes) -> bool:
+        return (self._drop_usage and b'"usage"' in data) or (self._drop_logprobs and b'"logprobs"' in data)
+
+    def _scrubbed(self, event: bytes) -> bytes:
+        if self._drop_usage and is_usage_chunk(event):
+            return b""
+        if not self._drop_logprobs or b'"logprobs"' not in event:
+            return event
+        payload = _payload(event)
+        try:
+            scrubbed = without_logprobs(self._operation, payload)
+        except Unspliceable:
+            return event
+        if payload in event:
+            return event.replace(payload, scrubbed, 1)
+        # Data of several lines is one payload whose line ends are white space between its values.
+        others = [line for line in _LINE_END.split(event) if line and not line.startswith(b"data")]
+        return b"\n".join([*others, b"data: " + scrubbed.replace(b"\n", b" ")]) + b"\n\n"
+
+
+def _payload(event: bytes) -> bytes:
+    """The data of one event, its lines joined."""
+    lines = (line[5:] for line in _LINE_END.split(event) if line.startswith(b"data:"))
+    return b"\n".join(line[1:] if line.startswith(b" ") else line for line in lines)
+
+
+def _rewritten(body: bytes, present: Mapping[str, object], removed: frozenset[str]) -> bytes:
+    """`body` with the last of each key of `present` replaced, its repeats and `removed` taken out."""
+    text = body.decode("latin-1")
+    try:
+        members = list(_members(text, text.index("{")))
+    except (ValueError, IndexError, RecursionError) as exc:
+        raise Unspliceable("the body is nested too deep") from exc
+    last = {member.key: number for number, member in enumerate(members)}
+    kept: list[bytes] = []
+    for number, member in enumerate(members):
+        if member.key in removed or (member.key in present and last[member.key] != number):
+            continue
+        if kept:
+            kept.append(body[members[number - 1].end : member.start])
+        if member.key in present:
+            kept += (body[member.start : member.value], orjson.dumps(present[member.key]))
+        else:
+            kept.append(body[member.start : member.end])
+    if not members:
+        return body
+    return b"".join((body[: members[0].start], *kept, body[members[-1].end :]))
+
+
+def _find(text: str, at: int, path: _Path) -> Iterator[tuple[int, int]]:
+    """The spans of the values at `path` in the object or list that begins at `at`, but for those that are null."""
+    step, rest = path[0], path[1:]
+    if text[at] != ("[" if step is None else "{"):
+        return
+    values = _elements(text, at) if step is None else ((m.value, m.end) for m in _members(text, at) if m.key == step)
+    for start, end in values:
+        if rest:
+            yield from _find(text, start, rest)
+        elif text[start] != "n":
+            yield start, end
+
+
+def _members(text: str, at: int) -> Iterator[_Member]:
+    """The members of the object that begins at `at`. Raises ValueError, IndexError or RecursionError."""
+    at = _skip(text, at + 1)
+    while text[at] != "}":
+        key, colon = _SCAN(text, at)
+        value = _skip(text, _after(text, colon, ":"))
+        _, end = _SCAN(text, value)
+        yield _Member(key, at, value, end)
+        at = _skip(text, end)
+        if text[at] != "}":
+            at = _skip(text, _after(text, at, ","))
+
+
+def _elements(text: str, at: int) -> Iterator[tuple[int, int]]:
+    """The spans of the elements of the list that begins at `at`; raises like `_members`."""
+    at = _skip(text, at + 1)
+    while text[at] != "]":
+        _, end = _SCAN(text, at)
+        yield at, end
+        at = _skip(text, end)
+        if text[at] != "]":
+            at = _skip(text, _after(text, at, ","))
+
+
+def _skip(text: str, at: int) -> int:
+    """The position after the white space at `at`."""
+    space = _SPACE(text, at)
+    return space.end() if space else at
+
+
+def _after(text: str, at: int, sign: str) -> int:
+    """The position after `sign`, which may follow white space."""
+    at = _skip(text, at)
+    if text[at] != sign:
+        raise ValueError(f"{sign} expected at {at}")
+    return at + 1
