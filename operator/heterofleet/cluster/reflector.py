@@ -11,7 +11,7 @@ import contextlib
 import logging
 import random
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import orjson
@@ -44,12 +44,29 @@ class Link(Protocol):
     def stream(self, path: str, query: Mapping[str, str], silence_seconds: float) -> AsyncGenerator[bytes, None]: ...
 
 
+class Memory(Protocol):
+    """What a reflector fills: the operator's `Cache`, or a router's view of its own fleet."""
+
+    def expect(self, source: str) -> None: ...
+
+    def mark_synced(self, source: str) -> None: ...
+
+    def mark_unreadable(self, source: str, kind: kinds.Kind) -> None: ...
+
+    def put(self, manifest: Manifest) -> object: ...
+
+    def remove(self, ref: Ref, uid: str, resource_version: int) -> object: ...
+
+    def retain(self, kind: kinds.Kind, namespace: str, seen: Collection[Ref], resource_version: int) -> None: ...
+
+
 class Source(NamedTuple):
-    """One thing to watch: a kind, in one namespace or in all, limited by a label selector."""
+    """One thing to watch: a kind, in one namespace or in all, limited by a label selector or to one name."""
 
     kind: kinds.Kind
     namespace: str = ""
     selector: str = ""
+    name: str = ""
 
     def __str__(self) -> str:
         where = f" in {self.namespace}" if self.namespace else ""
@@ -81,7 +98,7 @@ class Reflector:
         self,
         source: Source,
         link: Link,
-        cache: Cache,
+        cache: Memory,
         *,
         pages: asyncio.Semaphore,
         clock: Callable[[], float],
@@ -183,7 +200,8 @@ class Reflector:
         self._backoff = FIRST_BACKOFF_SECONDS
 
     def _selection(self) -> dict[str, str]:
-        return {"labelSelector": self.source.selector} if self.source.selector else {}
+        chosen = {"labelSelector": self.source.selector} if self.source.selector else {}
+        return chosen | ({"fieldSelector": f"metadata.name={self.source.name}"} if self.source.name else {})
 
 
 class Reflection:

@@ -1,0 +1,207 @@
+"""Gives each request a place at an engine: now, or when one is free.
+
+Stands between the pure decisions (`pick`, `admission`, `breaker`) and `attempts`. A place is taken when it is given, so
+that two requests never count on the same room; whoever got one gives it back with `release`, which hands it on to the
+request that waits first. Act requests may take idle room of the large tier (spill-over): not more than the half of an
+instance, and only while nothing waits there.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from heterofleet.api.labels import Tier
+from heterofleet.api.policy import Affinity, Queue
+from heterofleet.api.routing import RequestClass
+from heterofleet.router import pick
+from heterofleet.router.admission import Admission, Refusal, Ticket
+from heterofleet.router.endpoints import Endpoint, Registry
+
+SPILL_SHARE: Final = 0.5
+"""Room of a large instance that act requests may fill: the rest stays for the plan requests that come next."""
+
+
+class Need:
+    """What one request needs: who it is for, how much work it is, where it has been."""
+
+    __slots__ = ("affinity", "deadline", "request_class", "tenant", "tried", "weight")
+
+    def __init__(self, request_class: RequestClass, tenant: str, weight: float, affinity: int | None,
+                 deadline: float) -> None:  # fmt: skip
+        self.request_class = request_class
+        self.tenant = tenant
+        self.weight = weight
+        self.affinity = affinity
+        self.deadline = deadline
+        self.tried: set[str] = set()
+
+
+class Place(NamedTuple):
+    """An engine's room for one request."""
+
+    endpoint: Endpoint
+    tier: Tier
+
+
+class NoPlace(NamedTuple):
+    """Why there is none: the queue is full, the wait was too long, or what waits gave way to a plan request."""
+
+    sentence: str
+    retry_after_seconds: float
+    timed_out: bool = False
+
+
+class _Waiting:
+    """One request in a queue."""
+
+    __slots__ = ("answer", "need", "tier")
+
+    def __init__(self, need: Need, tier: Tier, answer: "asyncio.Future[Place | NoPlace]") -> None:
+        self.need, self.tier, self.answer = need, tier, answer
+
+
+class Dispatcher:
+    """All places of both tiers, and who waits for one."""
+
+    def __init__(self, registry: Registry, now: Callable[[], float], source: random.Random) -> None:
+        self._registry = registry
+        self._now = now
+        self._random = source
+        self._queue = Queue()
+        self._affinity = Affinity()
+        self._most: Mapping[Tier, int] = dict.fromkeys(Tier, 256)
+        self._weights: Callable[[str], float] = _alike
+        self.waiting: dict[Tier, Admission[_Waiting]] = {tier: Admission(self._queue.max_requests) for tier in Tier}
+
+    def configure(self, queue: Queue, affinity: Affinity, most: Mapping[Tier, int],
+                  weights: Callable[[str], float]) -> None:  # fmt: skip
+        """Takes what the configuration says; requests that wait go on waiting."""
+        self._queue, self._affinity, self._most, self._weights = queue, affinity, most, weights
+        for admission in self.waiting.values():
+            admission.max_requests = queue.max_requests
+        self.hand_on()
+
+    def take(self, tier: Tier, need: Need) -> Place | None:
+        """A place right now, or None. Nobody is passed over: who waits in the tier comes first."""
+        if len(self.waiting[tier]):
+            return self._spilled(tier, need)
+        return self._place(tier, need) or self._spilled(tier, need)
+
+    async def wait(self, tier: Tier, need: Need) -> Place | NoPlace:
+        """A place when there is one, until the need's deadline."""
+        now = self._now()
+        waiting = _Waiting(need, tier, asyncio.get_running_loop().create_future())
+        offered = self.waiting[tier].offer(
+            waiting,
+            request_class=need.request_class,
+            tenant=need.tenant,
+            weight=self._weights(need.tenant),
+            work=need.weight,
+            deadline=need.deadline,
+            now=now,
+        )
+        if isinstance(offered, Refusal):
+            return NoPlace(offered.sentence, offered.retry_after_seconds)
+        if offered.displaced is not None:
+            gone = offered.displaced
+            _settle(gone, NoPlace("a plan request took its place in the queue", self.waiting[tier].retry_after(now)))
+        return await self._settled(waiting, offered)
+
+    async def _settled(self, waiting: _Waiting, ticket: Ticket) -> Place | NoPlace:
+        try:
+            return await waiting.answer
+        except asyncio.CancelledError:
+            self.waiting[waiting.tier].withdraw(ticket)
+            if waiting.answer.done() and not waiting.answer.cancelled():
+                given = waiting.answer.result()
+                if isinstance(given, Place):
+                    self.release(given, waiting.need.weight)
+            raise
+
+    def release(self, place: Place, weight: float) -> None:
+        """Gives a place back."""
+        endpoint = place.endpoint
+        endpoint.in_flight -= 1
+        endpoint.load = max(0.0, endpoint.load - weight) if endpoint.in_flight else 0.0
+        endpoint.idle_since = self._now()
+        if any(map(len, self.waiting.values())):
+            self.hand_on()
+
+    def hand_on(self) -> None:
+        """Gives free places to those that wait; called when a place, an endpoint or time has come."""
+        now = self._now()
+        for tier, admission in self.waiting.items():
+            for expired in admission.expired(now):
+                sentence = f"no instance of the {tier} tier had room in time"
+                _settle(expired, NoPlace(sentence, admission.retry_after(now), timed_out=True))
+            while len(admission) and self._has_room(tier, now):
+                waiting = admission.take(now)
+                if waiting is None:
+                    break
+                self._give(waiting)
+
+    def _give(self, waiting: _Waiting) -> None:
+        place = self._place(waiting.tier, waiting.need) or self._spilled(waiting.tier, waiting.need)
+        if place is None:  # `_has_room` was true just now, so that this is a defect; the request must not hang for it.
+            _settle(waiting, NoPlace("no instance has room", 1.0))
+        elif not _settle(waiting, place):
+            self.release(place, waiting.need.weight)
+
+    def _has_room(self, tier: Tier, now: float) -> bool:
+        if self._registry.groups[tier].with_room(self._most[tier], now):
+            return True
+        return tier is Tier.SMALL and bool(self._spill_room(now))
+
+    def _place(self, tier: Tier, need: Need) -> Place | None:
+        group, most = self._registry.groups[tier], self._most[tier]
+        now = self._now()
+        if tier is Tier.SMALL and not need.tried and (found := self._quickly(group.serving, most, now)) is not None:
+            return self._taken(found, tier, need)
+        open_ = group.with_room(most, now, need.tried) or (group.with_room(most, now) if need.tried else [])
+        if not open_:
+            return None
+        if tier is Tier.SMALL:
+            found = pick.power_of_two(open_, self._random)
+        elif need.affinity is None:
+            found = pick.least_load(open_, self._random)
+        else:
+            found = pick.affine(group.ring, need.affinity, open_, self._affinity.load_bound)
+        return self._taken(found, tier, need)
+
+    def _quickly(self, serving: tuple[Endpoint, ...], most: int, now: float) -> Endpoint | None:
+        """Power of two choices without a look at all the others, which nearly always does."""
+        if not serving:
+            return None
+        found: Endpoint = pick.power_of_two(serving, self._random)
+        usable = found.in_flight + found.foreign < most and found.breaker.allows(now)
+        return found if usable else None
+
+    def _spilled(self, tier: Tier, need: Need) -> Place | None:
+        if tier is not Tier.SMALL or need.request_class is not RequestClass.ACT:
+            return None
+        room = self._spill_room(self._now())
+        return self._taken(pick.least_load(room, self._random), Tier.LARGE, need) if room else None
+
+    def _spill_room(self, now: float) -> list[Endpoint]:
+        if not self._queue.spill_over or len(self.waiting[Tier.LARGE]):
+            return []
+        most = int(self._most[Tier.LARGE] * SPILL_SHARE)
+        return self._registry.groups[Tier.LARGE].with_room(most, now)
+
+    def _taken(self, endpoint: Endpoint, tier: Tier, need: Need) -> Place:
+        endpoint.in_flight += 1
+        endpoint.load += need.weight
+        return Place(endpoint, tier)
+
+
+def _settle(waiting: _Waiting, answer: Place | NoPlace) -> bool:
+    """Tells who waits; False when its client has gone."""
+    if waiting.answer.done():
+        return False
+    waiting.answer.set_result(answer)
+    return True
+
+
+def _alike(_tenant: str) -> float:
+    return 1.0

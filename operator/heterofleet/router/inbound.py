@@ -1,0 +1,372 @@
+"""HTTP/1.1 as clients speak it: connections, limits and timeouts; gives whole requests to a handler.
+
+Stands at the router's edge. The parser is llhttp's (httptools), in its strict mode, which refuses what request smuggling
+needs; every request is read whole within bounds before anything is decided, since a decision needs the body. A handler
+is a coroutine a request, cancelled when its client leaves. Framework servers cost more than the whole routing of a
+request (docs/adr/0101), so this is one of the two places where the router speaks HTTP by itself; `upstream` is the other.
+"""
+
+import asyncio
+import contextlib
+import http
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import httptools
+
+from heterofleet.api.policy import Limits
+
+MOST_PIPELINED: Final = 16
+"""Requests that a client may send ahead; a longer pipeline is not read until some are answered."""
+SWEEP_SECONDS: Final = 0.5
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_STATUS_LINES: Final = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus
+}
+_JSON: Final = b"content-type: application/json\r\n"
+
+
+class RefusedInput(Exception):
+    """What a client sent is refused before it is a request: the status and the sentence."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status, self.sentence = status, sentence
+
+
+def status_line(status: int) -> bytes:
+    """The first line of an answer."""
+    return _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Status\r\n".encode()
+
+
+class Exchange:
+    """One request, and the way to answer it. After `closed` everything that is written is dropped."""
+
+    __slots__ = ("_chunked", "_connection", "body", "headers", "keep_alive", "method", "query", "started", "target")
+
+    def __init__(self, connection: "Connection", method: bytes, target: bytes, headers: dict[bytes, bytes],
+                 body: bytes, started: float) -> None:  # fmt: skip
+        self._connection = connection
+        self._chunked = False
+        self.method = method
+        self.target, _, self.query = target.partition(b"?")
+        self.headers = headers
+        self.body = body
+        self.started = started
+        self.keep_alive = True
+
+    @property
+    def closed(self) -> bool:
+        """Whether the client has gone."""
+        return self._connection.closed
+
+    @property
+    def peer(self) -> str:
+        """The client's address."""
+        found = self._connection.transport.get_extra_info("peername")
+        return str(found[0]) if isinstance(found, tuple) and found else ""
+
+    def header(self, name: bytes) -> str | None:
+        """A header's value as text, by its lower-case name."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    def respond(self, status: int, headers: bytes, body: bytes) -> None:
+        """Answers whole. `headers` are lines with their ends; content-length is added."""
+        self._connection.write(
+            b"%b%bcontent-length: %d\r\n%b\r\n%b" % (status_line(status), headers, len(body), self._close_line(), body)
+        )
+
+    def respond_json(self, status: int, body: bytes, headers: bytes = b"") -> None:
+        """Answers with JSON."""
+        self.respond(status, _JSON + headers, body)
+
+    def begin(self, status: int, headers: bytes) -> None:
+        """Begins an answer whose length is not known."""
+        self._chunked = self._connection.speaks_chunks
+        if self._chunked:
+            framing = b"transfer-encoding: chunked\r\n"
+        else:
+            framing = b""
+            self.keep_alive = False
+        self._connection.write(b"%b%b%b%b\r\n" % (status_line(status), headers, framing, self._close_line()))
+
+    def send(self, data: bytes) -> None:
+        """A piece of an answer that was begun."""
+        if data:
+            self._connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    def end(self) -> None:
+        """Ends an answer that was begun."""
+        if self._chunked:
+            self._connection.write(b"0\r\n\r\n")
+
+    def abort(self) -> None:
+        """Ends the connection at once, so that the client sees that its answer is not whole."""
+        self._connection.abort()
+
+    def on_pressure(self, told: Callable[[bool], None] | None) -> None:
+        """`told` is called with True when the client reads too slowly, with False when it has caught up."""
+        self._connection.tell_pressure(told)
+
+    def _close_line(self) -> bytes:
+        if self._connection.front.draining or not self._connection.client_keeps_alive:
+            self.keep_alive = False
+        return b"" if self.keep_alive else b"connection: close\r\n"
+
+
+Handler = Callable[[Exchange], Awaitable[None]]
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection; its requests are answered one after the other."""
+
+    def __init__(self, front: "Front") -> None:
+        self.front = front
+        self.closed = False
+        self.client_keeps_alive = True
+        self.speaks_chunks = True
+        self.transport: asyncio.Transport
+        self.deadline: float | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._waiting: deque[Exchange] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._pressure: Callable[[bool], None] | None = None
+        self._paused_reading = False
+        self._head_bytes = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._target = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._body: list[bytes] = []
+        self._size = 0
+        self._in_message = False
+        self._in_body = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  asyncio's own annotation is wider than the truth
+        self.transport = transport
+        if not self.front.admit(self):
+            self._refuse(RefusedInput(503, "the router has as many connections as it may: try again later"))
+            return
+        self.deadline = self.front.now() + self.front.limits.idle_seconds
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self.closed = True
+        self._waiting.clear()
+        self.front.forget(self)
+        if self._task is not None:
+            self._task.cancel()
+
+    def pause_writing(self) -> None:
+        self.deadline = self.front.now() + self.front.limits.stall_seconds
+        if self._pressure is not None:
+            self._pressure(True)
+
+    def resume_writing(self) -> None:
+        self.deadline = None
+        if self._pressure is not None:
+            self._pressure(False)
+
+    def tell_pressure(self, told: Callable[[bool], None] | None) -> None:
+        self._pressure = told
+
+    def data_received(self, data: bytes) -> None:
+        if not self._in_message and self._task is None:
+            self.deadline = self.front.now() + self.front.limits.header_seconds
+        if not self._in_body:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+            if not self._in_body and self._in_message and self._head_bytes > self.front.limits.max_header_bytes:
+                raise _too_long_head(self.front.limits)
+        except httptools.HttpParserUpgrade:
+            self._refuse(RefusedInput(400, "the connection cannot be upgraded: speak HTTP/1.1"))
+        except httptools.HttpParserCallbackError as exc:
+            cause = exc.__context__ if isinstance(exc.__context__, RefusedInput) else None
+            self._refuse(cause or RefusedInput(400, "the request is malformed"))
+        except RefusedInput as exc:
+            self._refuse(exc)
+        except httptools.HttpParserError:
+            self._refuse(RefusedInput(400, "the request is malformed: it is not HTTP/1.1"))
+
+    def on_message_begin(self) -> None:
+        self._begin()
+        self._in_message = True
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        lowered = name.lower()
+        known = self._headers.get(lowered)
+        self._headers[lowered] = value if known is None else known + b", " + value
+        self._size += len(name) + len(value)
+        if self._size > self.front.limits.max_header_bytes:
+            raise _too_long_head(self.front.limits)
+
+    def on_headers_complete(self) -> None:
+        self._in_body, self._size, limits = True, 0, self.front.limits
+        announced = self._headers.get(b"content-length", b"0")
+        if announced.isdigit() and int(announced) > limits.max_body_bytes:
+            raise _too_long_body(limits)
+        if self._headers.get(b"expect", b"").lower() == b"100-continue" and self._task is None:
+            self.write(CONTINUE)
+        self.deadline = self.front.now() + limits.body_seconds
+
+    def on_body(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self.front.limits.max_body_bytes:
+            raise _too_long_body(self.front.limits)
+        self._body.append(data)
+
+    def on_message_complete(self) -> None:
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        parser = self._parser
+        exchange = Exchange(self, parser.get_method(), self._target, self._headers, body, self.front.now())
+        exchange.keep_alive = parser.should_keep_alive()
+        self._in_message = self._in_body = False
+        self._head_bytes = 0
+        self.deadline = None
+        if self._task is None and not self._waiting:
+            self._start(exchange)
+            return
+        self._waiting.append(exchange)
+        if len(self._waiting) >= MOST_PIPELINED and not self._paused_reading:
+            self._paused_reading = True
+            self.transport.pause_reading()
+
+    def _start(self, exchange: Exchange) -> None:
+        self.client_keeps_alive = exchange.keep_alive
+        self.speaks_chunks = self._parser.get_http_version() != "1.0"
+        self._task = self.front.loop.create_task(self._answer(exchange))
+
+    async def _answer(self, exchange: Exchange) -> None:
+        try:
+            await self.front.handler(exchange)
+        except asyncio.CancelledError:
+            if not self.closed:
+                self.abort()
+            raise
+        except Exception as exc:  # noqa: BLE001  one request's defect must not be another's; the front reports it
+            self.front.report(exc)
+            self.abort()
+        finally:
+            self._answered(exchange)
+
+    def _answered(self, exchange: Exchange) -> None:
+        self._task = None
+        self._pressure = None
+        if self.closed:
+            return
+        if not exchange.keep_alive:
+            self.transport.close()
+            return
+        if self._paused_reading and len(self._waiting) < MOST_PIPELINED:
+            self._paused_reading = False
+            self.transport.resume_reading()
+        if self._waiting:
+            self._start(self._waiting.popleft())
+        elif not self._in_message:
+            self.deadline = self.front.now() + self.front.limits.idle_seconds
+
+    def write(self, data: bytes) -> None:
+        """Sends bytes, unless the client has gone: a closed transport would raise."""
+        if not self.closed and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def abort(self) -> None:
+        if not self.closed:
+            self.transport.abort()
+
+    @property
+    def idle(self) -> bool:
+        return self._task is None and not self._waiting
+
+    def time_out(self) -> None:
+        """Its time is up: for its head, for its body, for reading its answer, or for being idle."""
+        if self._task is not None or (self.idle and not self._in_message and self._head_bytes == 0):
+            self.abort()
+        else:
+            self._refuse(RefusedInput(408, "the request took too long to arrive: send it faster"))
+
+    def _refuse(self, refused: RefusedInput) -> None:
+        if self._task is not None:
+            # An answer is under way on this connection: a second one would be read as a part of it.
+            self.abort()
+            return
+        body = self.front.refusal(refused)
+        line = status_line(refused.status)
+        self.write(b"%b%bcontent-length: %d\r\nconnection: close\r\n\r\n%b" % (line, _JSON, len(body), body))
+        if not self.closed:
+            self.transport.close()
+
+
+def _too_long_head(limits: Limits) -> RefusedInput:
+    return RefusedInput(431, f"the head of the request is longer than {limits.max_header_bytes} bytes")
+
+
+def _too_long_body(limits: Limits) -> RefusedInput:
+    return RefusedInput(413, f"the body of the request is longer than {limits.max_body_bytes} bytes")
+
+
+class Front:
+    """The listening end: all connections, and the sweep that ends those whose time is up."""
+
+    def __init__(self, handler: Handler, limits: Limits, refusal: Callable[[RefusedInput], bytes],
+                 report: Callable[[BaseException], None]) -> None:  # fmt: skip
+        self.handler = handler
+        self.limits = limits
+        self.refusal = refusal
+        self.report = report
+        self.draining = False
+        self.loop = asyncio.get_running_loop()
+        self.now = self.loop.time
+        self.connections: set[Connection] = set()
+        self._server: asyncio.Server | None = None
+        self._sweeping: asyncio.Task[None] | None = None
+
+    async def listen(self, host: str, port: int) -> int:
+        """Listens; gives the port, which matters where 0 was asked for."""
+        self._server = await self.loop.create_server(lambda: Connection(self), host, port, backlog=4096)
+        self._sweeping = self.loop.create_task(self._sweep(), name="sweep connections")
+        bound: int = self._server.sockets[0].getsockname()[1]
+        return bound
+
+    def admit(self, connection: Connection) -> bool:
+        """Whether there is room for one more connection."""
+        if len(self.connections) >= self.limits.max_connections:
+            return False
+        self.connections.add(connection)
+        return True
+
+    def forget(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+
+    async def drain(self, seconds: float) -> bool:
+        """Takes nothing new and lets what runs end; False when time was up first, and the rest was cut off."""
+        self.draining = True
+        if self._server is not None:
+            self._server.close()
+        ends = self.now() + seconds
+        while self.connections and self.now() < ends:
+            for connection in [c for c in self.connections if c.idle]:
+                connection.transport.close()
+            await asyncio.sleep(0.02)
+        whole = not self.connections
+        for connection in list(self.connections):
+            connection.abort()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeping
+        return whole
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now = self.now()
+            for connection in [c for c in self.connections if c.deadline is not None and c.deadline < now]:
+                connection.time_out()

@@ -1,0 +1,196 @@
+"""Takes an engine's answer as it comes: whole, or piece by piece on to the client.
+
+Stands between `upstream` and the client's `inbound.Exchange`. An answer that is not streamed is kept until it is whole, so
+that it can be judged. A stream is held until its first piece is here (and judged, where policy asks); from then on every
+piece goes to the client in the same call in which it came, without a task in between: about 10 microseconds a piece.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from heterofleet.router.inbound import Exchange
+from heterofleet.router.upstream import ClosedEarly, Garbage, TimedOut, UpstreamError
+
+_BEGINNINGS: Final = (b"data:", b"event:", b"id:", b"retry:", b":", b"\n", b"\r\n")
+MOST_EVENT_BYTES: Final = 4 * 2**20
+
+
+class Attempt:
+    """One engine's answer to one request; the sink of `upstream`.
+
+    `begun` ends when the answer is whole, when a stream has shown enough of itself, or with what went wrong; the error is
+    its result, not its exception, since nobody may be there to take it.
+    """
+
+    __slots__ = (
+        "_follow", "_hold", "_most_bytes", "_now", "_stall_seconds", "_took", "begun", "deadline", "error", "headers",
+        "parts", "size", "started", "status", "streaming", "whole",
+    )  # fmt: skip
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, first_byte_seconds: float, stall_seconds: float,
+                 most_bytes: int, hold: Callable[[bytes], bool] | None = None) -> None:  # fmt: skip
+        self.begun: asyncio.Future[None] = loop.create_future()
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}
+        self.streaming = False
+        self.whole = False
+        self.error: UpstreamError | None = None
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.started = loop.time()
+        self.deadline = self.started + first_byte_seconds
+        self._stall_seconds = stall_seconds
+        self._most_bytes = most_bytes
+        self._now = loop.time
+        self._hold = hold
+        self._took = False
+        self._follow: Follower | None = None
+
+    def head(self, status: int, headers: dict[bytes, bytes]) -> None:
+        self.status, self.headers = status, headers
+        self.streaming = status == 200 and headers.get(b"content-type", b"").startswith(b"text/event-stream")
+        self.deadline = self._now() + self._stall_seconds
+
+    def data(self, data: bytes) -> None:
+        follow = self._follow
+        if follow is not None:
+            self.deadline = follow.piece(data) + self._stall_seconds
+            return
+        self.parts.append(data)
+        self.size += len(data)
+        if self.size > self._most_bytes:
+            self.lost(Garbage(f"the answer is longer than {self._most_bytes} bytes"))
+        elif self.streaming:
+            self.deadline = self._now() + self._stall_seconds
+            if self._hold is None or not self._hold(data):
+                self._begin()
+
+    def complete(self) -> None:
+        self.whole = True
+        self._end()
+
+    def lost(self, error: UpstreamError) -> None:
+        if not self.whole and self.error is None:
+            self.error = error
+            self._end()
+
+    def expire(self) -> None:
+        """Its time is up."""
+        self.lost(TimedOut("no answer in time" if not self.status else "the answer stopped coming"))
+
+    @property
+    def body(self) -> bytes:
+        """What has come and was not passed on yet."""
+        return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
+
+    @property
+    def over(self) -> bool:
+        return self.whole or self.error is not None
+
+    def follow(self, follower: "Follower") -> None:
+        """From here on every piece goes to `follower`, beginning with those that were held."""
+        self._follow = follower
+        held, self.parts = self.body, []
+        if held:
+            follower.piece(held)
+        if self.over:
+            follower.ended(self.error)
+
+    def _begin(self) -> None:
+        if not self.begun.done():
+            self.begun.set_result(None)
+
+    def _end(self) -> None:
+        self._begin()
+        if self._follow is not None:
+            self._follow.ended(self.error)
+
+
+class Follower(Protocol):
+    """What takes a stream's pieces."""
+
+    def piece(self, data: bytes) -> float:
+        """Takes a piece; gives the time of now, which it had to ask for anyway."""
+        ...
+
+    def ended(self, error: UpstreamError | None) -> None: ...
+
+
+class EventEdit(Protocol):
+    """What is taken out of a stream, or changed in it, event by event."""
+
+    def __call__(self, events: bytes) -> bytes: ...
+
+
+class StreamRelay:
+    """Passes a stream on to a client. `done` ends with the stream; `error` says how, if not well."""
+
+    __slots__ = (
+        "_abort", "_edit", "_exchange", "_last", "_now", "_observe", "_tail", "done", "error", "finished", "first_at",
+        "pieces", "usage_events",
+    )  # fmt: skip
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, exchange: Exchange, *, abort: Callable[[], None],
+                 edit: EventEdit | None, observe: Callable[[float], None] | None) -> None:  # fmt: skip
+        self.done: asyncio.Future[None] = loop.create_future()
+        self.error: UpstreamError | None = None
+        self.pieces = 0
+        self.first_at = 0.0
+        self.finished = False
+        self.usage_events = b""
+        self._now = loop.time
+        self._last = 0.0
+        self._exchange = exchange
+        self._abort = abort
+        self._edit = edit
+        self._observe = observe
+        self._tail = b""
+
+    def piece(self, data: bytes) -> float:
+        now = self._now()
+        if self._tail:
+            data, self._tail = self._tail + data, b""
+        if not data.endswith((b"\n\n", b"\r\n\r\n")):
+            data = self._whole_events(data)
+        if data and self.error is None:
+            self._pass_on(data, now)
+        return now
+
+    def _pass_on(self, data: bytes, now: float) -> None:
+        if not data.startswith(_BEGINNINGS):
+            self._stop(Garbage("what came is not a stream of events"))
+            return
+        if self._last and self._observe is not None:
+            self._observe(now - self._last)
+        elif not self.first_at:
+            self.first_at = now
+        self._last = now
+        self.pieces += 1
+        if b'"usage":' in data:
+            self.usage_events = data
+        if b"[DONE]" in data or b"response.completed" in data:
+            self.finished = True
+        self._exchange.send(data if self._edit is None else self._edit(data))
+
+    def ended(self, error: UpstreamError | None) -> None:
+        if self.done.done():
+            return
+        if self._tail and error is None:
+            error = ClosedEarly("the stream ended within an event")
+        self.error = self.error or error
+        self.done.set_result(None)
+
+    def _whole_events(self, data: bytes) -> bytes:
+        """The part of `data` that ends with an event; what is left waits for its rest."""
+        cut = max((at + len(blank) for blank in (b"\n\n", b"\r\n\r\n") if (at := data.rfind(blank)) >= 0), default=0)
+        self._tail = data[cut:]
+        if len(self._tail) > MOST_EVENT_BYTES:
+            self._stop(Garbage(f"an event is longer than {MOST_EVENT_BYTES} bytes"))
+        return data[:cut]
+
+    def _stop(self, error: UpstreamError) -> None:
+        self.error = error
+        self._tail = b""
+        self._abort()
+        self.ended(error)

@@ -1,0 +1,83 @@
+"""Everything that a request is decided by, compiled from RouterConfig and Plan into one immutable value.
+
+A request takes the snapshot that is in force when it comes and keeps it to its end, so that a change never shows half.
+A configuration that cannot be used is refused with a sentence and the former one stays; each says so by its digest.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from heterofleet.api import routing
+from heterofleet.api.labels import Tier
+from heterofleet.api.policy import Profile, RouterPolicy
+from heterofleet.api.routing import ModelName, Plan, RouterConfig, TierEndpoints
+from heterofleet.router.classify import Classifier, Weights
+from heterofleet.router.compliance import InvalidRule, Rules
+
+VERSIONS: Final = (routing.API_VERSION,)
+
+
+class Rejected(Exception):
+    """A configuration that cannot be used; its text says what to write instead."""
+
+
+class Price(NamedTuple):
+    """USD per million tokens."""
+
+    prompt: float = 0.0
+    completion: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TierSettings:
+    """What is known of a tier beside its endpoints."""
+
+    served_name: str
+    max_in_flight: int
+    price: Price | None
+
+    @classmethod
+    def of(cls, told: TierEndpoints) -> "TierSettings":
+        price = Price(told.price.prompt, told.price.completion) if told.price is not None else None
+        return cls(told.served_name, told.max_in_flight, price)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is in force. `plan` may change without the rest."""
+
+    config: RouterConfig
+    digest: str
+    policy: RouterPolicy
+    models: Mapping[str, ModelName]
+    tiers: Mapping[Tier, TierSettings]
+    classifier: Classifier
+    rules: Rules | None
+    lean: bool
+    unknown: tuple[str, ...] = ()
+    plan: Plan = field(default_factory=Plan)
+    plan_digest: str = ""
+
+
+def compile_config(text: str, weights: Weights) -> Snapshot:
+    """Raises Rejected."""
+    try:
+        config, unknown = routing.read(text)
+        rules = Rules(config.policy.compliance) if config.policy.compliance.rules else None
+    except (routing.Unreadable, InvalidRule) as exc:
+        raise Rejected(str(exc)) from exc
+    policy = config.policy
+    classification = policy.classification
+    return Snapshot(
+        config=config,
+        digest=hashlib.sha256(text.encode()).hexdigest(),
+        policy=policy,
+        models={model.name: model for model in config.models},
+        tiers={Tier.LARGE: TierSettings.of(config.large), Tier.SMALL: TierSettings.of(config.small)},
+        classifier=Classifier(weights, classification.threshold, classification.hints),
+        rules=rules,
+        lean=policy.profile is Profile.LEAN,
+        unknown=tuple(unknown),
+    )
