@@ -10,7 +10,7 @@ refused.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -20,9 +20,11 @@ from heterofleet.router.openai import Operation
 LONGEST_EVENT: Final = 4_194_304
 """Bytes of one event of a stream beyond which it is passed on as it is."""
 
-# Values are only measured: a number as float never fails, where a long int is refused.
-_SCAN: Final = json.JSONDecoder(parse_int=float, strict=False).raw_decode
-_SPACE: Final = re.compile(r"[ \t\n\r]*").match
+_SCAN: Final[Callable[[str, int], tuple[Any, int]]] = json.JSONDecoder(strict=False).scan_once  # type: ignore[attr-defined]  # typeshed leaves it out
+_SPACE: Final = re.compile(r"[ \t\n\r]*+(?=.)", re.DOTALL).match
+_UNREADABLE: Final = (StopIteration, ValueError, IndexError, RecursionError)
+"""What the scanner and the walk raise where there is no JSON, or where it is nested too deep."""
+_USAGE: Final = re.compile(rb'"usage"[ \t\r\n]*:[ \t\r\n]*\{').search
 # The groups are atomic, or the \r and the \n of one line end would count as two.
 _EVENT_END: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
@@ -87,7 +89,7 @@ def without_logprobs(operation: Operation, body: bytes) -> bytes:
     try:
         at = text.index("{")
         spans = sorted(span for path in _LOGPROBS[operation] for span in _find(text, at, path))
-    except (ValueError, IndexError, RecursionError) as exc:
+    except _UNREADABLE as exc:
         raise Unspliceable("an answer could not be walked as JSON") from exc
     for start, end in reversed(spans):
         body = body[:start] + b"null" + body[end:]
@@ -96,7 +98,7 @@ def without_logprobs(operation: Operation, body: bytes) -> bytes:
 
 def is_usage_chunk(event: bytes) -> bool:
     """Whether an event of a stream says nothing but the usage, as those do that stream_options.include_usage adds."""
-    if b'"usage"' not in event:
+    if b'"usage"' not in event or not _USAGE(event):
         return False
     try:
         chunk = orjson.loads(_payload(event))
@@ -140,7 +142,8 @@ class StreamScrubber:
         return self._scrubbed(rest)
 
     def _concerns(self, data: bytes) -> bool:
-        return (self._drop_usage and b'"usage"' in data) or (self._drop_logprobs and b'"logprobs"' in data)
+        usage = self._drop_usage and b'"usage"' in data and _USAGE(data) is not None
+        return usage or (self._drop_logprobs and b'"logprobs"' in data)
 
     def _scrubbed(self, event: bytes) -> bytes:
         if self._drop_usage and is_usage_chunk(event):
@@ -169,8 +172,8 @@ def _rewritten(body: bytes, present: Mapping[str, object], removed: frozenset[st
     """`body` with the last of each key of `present` replaced, its repeats and `removed` taken out."""
     text = body.decode("latin-1")
     try:
-        members = list(_members(text, text.index("{")))
-    except (ValueError, IndexError, RecursionError) as exc:
+        members = _members(text, text.index("{"))
+    except _UNREADABLE as exc:
         raise Unspliceable("the body is nested too deep") from exc
     last = {member.key: number for number, member in enumerate(members)}
     kept: list[bytes] = []
@@ -188,52 +191,61 @@ def _rewritten(body: bytes, present: Mapping[str, object], removed: frozenset[st
     return b"".join((body[: members[0].start], *kept, body[members[-1].end :]))
 
 
-def _find(text: str, at: int, path: _Path) -> Iterator[tuple[int, int]]:
+def _find(text: str, at: int, path: _Path) -> list[tuple[int, int]]:
     """The spans of the values at `path` in the object or list that begins at `at`, but for those that are null."""
     step, rest = path[0], path[1:]
     if text[at] != ("[" if step is None else "{"):
-        return
-    values = _elements(text, at) if step is None else ((m.value, m.end) for m in _members(text, at) if m.key == step)
-    for start, end in values:
-        if rest:
-            yield from _find(text, start, rest)
-        elif text[start] != "n":
-            yield start, end
+        return []
+    if step is None:
+        values = _elements(text, at)
+    else:
+        values = [(member.value, member.end) for member in _members(text, at) if member.key == step]
+    if rest:
+        return [span for start, _ in values for span in _find(text, start, rest)]
+    return [(start, end) for start, end in values if text[start] != "n"]
 
 
-def _members(text: str, at: int) -> Iterator[_Member]:
-    """The members of the object that begins at `at`. Raises ValueError, IndexError or RecursionError."""
-    at = _skip(text, at + 1)
+def _members(text: str, at: int) -> list[_Member]:
+    """The members of the object that begins at `at`; raises one of _UNREADABLE."""
+    members = []
+    at = _next(text, at + 1)
     while text[at] != "}":
         key, colon = _SCAN(text, at)
-        value = _skip(text, _after(text, colon, ":"))
+        value = _after(text, colon, ":")
         _, end = _SCAN(text, value)
-        yield _Member(key, at, value, end)
-        at = _skip(text, end)
+        members.append(_Member(key, at, value, end))
+        at = _next(text, end)
         if text[at] != "}":
-            at = _skip(text, _after(text, at, ","))
+            at = _after(text, at, ",")
+    return members
 
 
-def _elements(text: str, at: int) -> Iterator[tuple[int, int]]:
-    """The spans of the elements of the list that begins at `at`; raises like `_members`."""
-    at = _skip(text, at + 1)
+def _elements(text: str, at: int) -> list[tuple[int, int]]:
+    """The spans of the elements of the list that begins at `at`; raises one of _UNREADABLE."""
+    elements = []
+    at = _next(text, at + 1)
     while text[at] != "]":
         _, end = _SCAN(text, at)
-        yield at, end
-        at = _skip(text, end)
+        elements.append((at, end))
+        at = _next(text, end)
         if text[at] != "]":
-            at = _skip(text, _after(text, at, ","))
+            at = _after(text, at, ",")
+    return elements
 
 
-def _skip(text: str, at: int) -> int:
-    """The position after the white space at `at`."""
+def _next(text: str, at: int) -> int:
+    """The position of the next sign at or after `at` that is no white space."""
+    if text[at] not in " \t\n\r":
+        return at
     space = _SPACE(text, at)
-    return space.end() if space else at
+    if space is None:
+        raise IndexError("white space to the end")
+    return space.end()
 
 
 def _after(text: str, at: int, sign: str) -> int:
-    """The position after `sign`, which may follow white space."""
-    at = _skip(text, at)
+    """The position of what follows `sign`, which is the next but for white space."""
+    at = _next(text, at)
     if text[at] != sign:
         raise ValueError(f"{sign} expected at {at}")
-    return at + 1
+    return _next(text, at + 1)
