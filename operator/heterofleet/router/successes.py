@@ -7,8 +7,9 @@ of buckets, so that its cost does not depend on the load:
     detour ends      of so many trials, fifty at most, a share >= threshold + margin was good
 
 While the detour lasts the small tier would have no answers to be judged by, so one request in twenty still tries it,
-and one at least in each window / trials seconds, so that a fleet with little traffic finds back within a window too. The margin keeps a tier at the threshold from being switched with every answer; what was good or bad before the
-detour is forgotten with its end, or it would begin anew at once.
+and one at least in each window / trials seconds, so that a fleet with little traffic finds back within a window too.
+The margin keeps a tier at the threshold from being switched with every answer; what was good or bad before the detour
+is forgotten with its end, or it would begin anew at once.
 """
 
 from typing import Final, NamedTuple
