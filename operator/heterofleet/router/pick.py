@@ -1,0 +1,157 @@
+"""Which endpoint of a tier gets a request: the one that has its beginning cached, or one with little to do.
+
+Stands after admission, which found that there is room, and before `relay`. Load is the work in flight, in units of one
+token that is generated (`weight`), since one request can be a thousand times another.
+
+    affine         consistent hashing with bounded loads (Mirrokni, Thorup, Zadimoghaddam, SODA 2018): each endpoint
+                   owns points on a ring of 64-bit hashes; from the key on, the first takes the request whose
+                       load < max(load_bound x (total + work) / n, FREE_LOAD)
+                   where total is the load of the n candidates, and work the request's own. For requests of one size
+                   this is the paper's capacity of ceil(load_bound x requests / n), the new one counted; as there, one
+                   endpoint at least is below the bound, and none comes to be above it by more than one request.
+    power_of_two   the less loaded of two drawn at random (Mitzenmacher 2001)
+    least_load     the least loaded of all, at random among equals
+
+Ring and key are the same in every router, so that routers agree without talking as far as they see the same loads. All
+three want at least one candidate, and avoid the keys in `tried` while another is left.
+"""
+
+import bisect
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Final, Protocol, TypeVar
+
+import xxhash
+
+POINTS: Final = 128
+"""Points of an endpoint on the ring: the standard deviation of an endpoint's share is 1/sqrt(POINTS), or 9 %."""
+
+FREE_LOAD: Final = 512.0
+"""Load below which an endpoint is never passed over: about two requests, which an engine answers together in the time
+of one. The mean of a tier that is half idle is less, and would send away whatever finds one request at its home."""
+
+PROMPT_TOKEN_WORK: Final = 0.1
+"""Work to read a token of the prompt, in tokens generated: prompts are read many tokens at a time."""
+
+CHARACTERS_PER_TOKEN: Final = 4
+EXPECTED_TOKENS: Final = 256
+"""Length of an answer when the request sets none; chats of public traces have 200 to 300 tokens in the mean."""
+
+MOST_TOKENS: Final = 1024
+"""Tokens of an answer that count at most: clients ask for the longest answer that they can use, which seldom comes."""
+
+
+class Candidate(Protocol):
+    """An endpoint that may take a request. `key` is its stable name, host:port; `load` its work in flight."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def in_flight(self) -> int: ...
+
+    @property
+    def load(self) -> float: ...
+
+
+class Source(Protocol):
+    """Where chance comes from, such as `random.Random`."""
+
+    def random(self) -> float:
+        """A number of [0, 1)."""
+
+
+C = TypeVar("C", bound=Candidate)
+
+
+def weight(prompt_characters: int, max_tokens: int | None) -> float:
+    """The expected work of a request, at least 1. `max_tokens` is 0 for embeddings, and None where none is asked."""
+    answer = EXPECTED_TOKENS if max_tokens is None else min(max_tokens, MOST_TOKENS)
+    return max(1.0, answer + prompt_characters * (PROMPT_TOKEN_WORK / CHARACTERS_PER_TOKEN))
+
+
+class Ring:
+    """Who comes next from any hash on: the same for the same keys, whatever their order."""
+
+    __slots__ = ("_owners", "_points")
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        points = sorted(
+            (xxhash.xxh3_64_intdigest(key.encode(), seed), key) for key in set(keys) for seed in range(POINTS)
+        )
+        self._points = [point for point, _ in points]
+        self._owners = [key for _, key in points]
+
+    def home(self, key: int) -> str | None:
+        """Whose point comes first from `key` on; None for a ring of nobody."""
+        if not self._points:
+            return None
+        return self._owners[bisect.bisect_left(self._points, key) % len(self._points)]
+
+    def walk(self, key: int) -> Iterator[str]:
+        """The owners of all points from `key` on, once around; most come many times."""
+        owners, start = self._owners, bisect.bisect_left(self._points, key)
+        # By index, since two slices would copy thousands of points of which mostly two or three are looked at.
+        for place in range(start - len(owners), start):
+            yield owners[place]
+
+
+def affine(
+    ring: Ring, key: int, candidates: Sequence[C], load_bound: float, work: float = 1.0, tried: Collection[str] = ()
+) -> C:
+    """The first candidate from `key` on that is below the bound; the ring may know others, who are skipped."""
+    if tried:
+        candidates = _untried(candidates, tried)
+    limit = load_limit([candidate.load for candidate in candidates], load_bound, work)
+    home = ring.home(key)
+    for candidate in candidates:
+        if candidate.key == home:
+            if candidate.load < limit:
+                return candidate
+            break
+    known = dict(zip([candidate.key for candidate in candidates], candidates, strict=True))
+    for owner in ring.walk(key):
+        found = known.get(owner)
+        if found is not None and found.load < limit:
+            return found
+    # The ring is older than the candidates and knows none of those below the bound.
+    return min(candidates, key=_load)
+
+
+def load_limit(loads: Sequence[float], load_bound: float, work: float) -> float:
+    """The load below which a candidate with one of these loads takes `work` more."""
+    return max(load_bound * (sum(loads) + work) / len(loads), FREE_LOAD)
+
+
+def power_of_two(candidates: Sequence[C], source: Source, tried: Collection[str] = ()) -> C:
+    """The less loaded of two different candidates, drawn at random."""
+    if tried:
+        candidates = _untried(candidates, tried)
+    count = len(candidates)
+    if count == 1:
+        return candidates[0]
+    first, second = int(source.random() * count), int(source.random() * (count - 1))
+    if second >= first:
+        second += 1
+    one, other = candidates[first], candidates[second]
+    return other if other.load < one.load else one
+
+
+def least_load(candidates: Sequence[C], source: Source, tried: Collection[str] = ()) -> C:
+    """The least loaded candidate; one at random where several are."""
+    if tried:
+        candidates = _untried(candidates, tried)
+    loads = [candidate.load for candidate in candidates]
+    least = min(loads)
+    if loads.count(least) == 1:
+        return candidates[loads.index(least)]
+    equal = [candidate for candidate in candidates if candidate.load == least]
+    return equal[int(source.random() * len(equal))]
+
+
+def _untried(candidates: Sequence[C], tried: Collection[str]) -> Sequence[C]:
+    """Those not tried yet; all of them where none is left, since one that failed may answer now."""
+    return [candidate for candidate in candidates if candidate.key not in tried] or candidates
+
+
+def _load(candidate: Candidate) -> float:
+    return candidate.load
