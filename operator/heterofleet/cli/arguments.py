@@ -45,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     _add_offline(commands)
     _add_reading(commands)
     _add_acting(commands)
+    _add_training(commands)
     _add_own(commands)
     return top
 
@@ -101,6 +102,26 @@ def _add_acting(commands: "Commands[Parser]") -> None:
     for command in (roll, retry, release):
         command.add_argument("fleet", metavar="FLEET")
     release.add_argument("--tier", choices=("large", "small"), help="this tier alone")
+
+
+def _add_training(commands: "Commands[Parser]") -> None:
+    train = _command(
+        commands,
+        "train-classifier",
+        "trainclassifier",
+        "learn from labelled traffic which requests a small model answers",
+    )
+    train.add_argument("file", metavar="DATA", help="labelled traffic: .csv or .jsonl, or one of them with .gz")
+    train.add_argument("--weights", metavar="FILE", help="write the weights here, for routers to read")
+    train.add_argument("--small", action="append", metavar="MODEL", help="a column of scores, a small model's (repeat)")
+    train.add_argument("--large", action="append", metavar="MODEL", help="a column of scores, a large model's (repeat)")
+    train.add_argument(
+        "--seed", type=int, default=0, metavar="NUMBER", help="of what is drawn by chance; 0 unless given"
+    )
+    train.add_argument(
+        "--threshold-for", type=float, metavar="SHARE", help="find the threshold that makes this share of requests plan"
+    )
+    _add_output(train)
 
 
 def _add_own(commands: "Commands[Parser]") -> None:
