@@ -65,6 +65,8 @@ class RouterFacts:
     configured: Finding | None = None
     """None when all running routers have the config in force."""
     digest: str = ""
+    updates: tuple[str, ...] = ()
+    """What routers of another image would be told."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def usd_per_hour(fleet: HeterogeneousDeployment, facts: Facts) -> str:
     total = 0.0
     for tier, held in facts.tiers.items():
         price = fleet.spec.tier(tier).price
-        if price is None:
+        if price is None or price.usd_per_gpu_hour is None:
             return ""
         total += held.gpus * price.usd_per_gpu_hour
     return f"{total:.2f}"

@@ -25,7 +25,7 @@ from heterofleet.desired.revision import Role
 from heterofleet.desired.template import Template
 from heterofleet.planning import catalogue
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 FOLDER = Path(__file__).parent
 _DEADLINE = datetime(2026, 1, 5, 10, 30, tzinfo=UTC)
 
@@ -74,6 +74,7 @@ CASES = (
     Case("claims", tiers=(1, None), monitoring=True),
     Case("overlay", small=0, tiers=(1, 0)),
     Case("gang", large=(None, None), tiers=(2, 1), pod_groups=True),
+    Case("router"),
 )
 
 
@@ -103,9 +104,9 @@ def golden(version: str, case: str) -> list[Manifest]:
     return list(yaml.safe_load_all(text))
 
 
-def versions() -> Iterator[str]:
-    """Every version that has golden files, this one among them."""
-    return (folder.name for folder in sorted(FOLDER.iterdir()) if folder.name[0].isdigit())
+def held() -> Iterator[tuple[str, str]]:
+    """Every version that has golden files, this one among them, with each case that it had."""
+    return ((file.parent.name, file.stem) for file in sorted(FOLDER.glob("[0-9]*/*.yaml")))
 
 
 class _Dumper(yaml.SafeDumper):

@@ -289,7 +289,7 @@ def _wrong_scales(seen: Seen, counts: dict[Tier, _Expected]) -> Iterator[str]:
 
 def _endpoint(seen: Seen) -> str:
     metadata = seen.fleet.metadata
-    return f"http://{metadata.name}-router.{metadata.namespace}.svc:{seen.fleet.spec.router.service.port}"
+    return f"http://{metadata.name}-router.{metadata.namespace}.svc:{seen.fleet.spec.router.service.port}/v1"
 
 
 def _cost(seen: Seen) -> str:

@@ -20,7 +20,7 @@ WELL = TierFacts(target=Target(1, 1), ready=1, serving=1, gpus=16, revision="r1"
 FACTS = Facts(
     tiers={Tier.LARGE: WELL, Tier.SMALL: replace(WELL, target=Target(2, 3), ready=3, serving=3, gpus=3)},
     router=RouterFacts(desired=2, ready=2, digest="d" * 64),
-    endpoint="http://chat-router.ai.svc:8080",
+    endpoint="http://chat-router.ai.svc:8080/v1",
 )
 
 

@@ -61,8 +61,8 @@ class Queue(Model):
     """Where requests wait when every instance of their tier is full, or none is ready yet."""
 
     max_requests: int = Field(1000, ge=0, le=100_000, description="Requests of a router that may wait at once.")
-    plan_deadline_seconds: float = Field(60, gt=0, le=3600, description="Longest wait of a plan request.")
-    act_deadline_seconds: float = Field(30, gt=0, le=3600, description="Longest wait of an act request.")
+    plan_deadline_seconds: float = Field(60, ge=0.001, le=3600, description="Longest wait of a plan request.")
+    act_deadline_seconds: float = Field(30, ge=0.001, le=3600, description="Longest wait of an act request.")
     when_plan_overflows: PlanOverflow = Field(
         PlanOverflow.WAIT,
         description="What becomes of a plan request that finds the large tier full: Wait, Degrade (the small tier"
@@ -84,7 +84,17 @@ class Retry(Model):
     max_attempts: int = Field(
         8, ge=1, le=32, description="Attempts of one request in all: retries, adjustments and escalations together."
     )
-    max_seconds: float = Field(600, gt=0, le=86_400, description="Time of one request in all, its waiting included.")
+    max_seconds: float = Field(
+        600, ge=0.001, le=86_400, description="Time of one request in all, its waiting included."
+    )
+
+    RULES: ClassVar = (
+        Rule(
+            cel="self.backoffSeconds <= self.maxBackoffSeconds",
+            message="retry.backoffSeconds must not be above retry.maxBackoffSeconds: lower the one or raise the other",
+            holds=lambda r: r.backoff_seconds <= r.max_backoff_seconds,
+        ),
+    )
 
 
 class Adjustment(Model):
@@ -92,9 +102,9 @@ class Adjustment(Model):
 
     enabled: bool = Field(False, description="Adjust before escalating.")
     temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(
-        0.2, description="Temperature of the further attempt; as asked unless given."
+        0.2, description="Temperature of the further attempt."
     )
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(
+    top_p: Annotated[float, Field(ge=0.001, le=1)] | None = Field(
         None, description="top_p of the further attempt; as asked unless given."
     )
     max_tokens_factor: float = Field(
@@ -111,7 +121,7 @@ class Escalation(Model):
         description="Act requests go to the large tier at once while fewer than this share of the small tier's answers"
         " of the window were good.",
     )
-    window_seconds: float = Field(300, gt=0, le=86_400, description="The window over which that share is taken.")
+    window_seconds: float = Field(300, ge=0.001, le=86_400, description="The window over which that share is taken.")
     min_samples: int = Field(20, ge=1, le=100_000, description="Answers in the window below which it is not heeded.")
 
 
@@ -119,7 +129,9 @@ class BreakerPolicy(Model):
     """When an instance gets no more requests for a while."""
 
     failures: int = Field(5, ge=1, le=1000, description="Failures in a row that open the breaker of an instance.")
-    open_seconds: float = Field(60, gt=0, le=3600, description="How long it stays open before one request tries again.")
+    open_seconds: float = Field(
+        60, ge=0.001, le=3600, description="How long it stays open before one request tries again."
+    )
     probe_idle_seconds: float = Field(
         60,
         ge=0,
@@ -150,12 +162,21 @@ class ExactCache(Model):
     ttl_seconds: int = Field(3600, ge=1, le=2_592_000, description="How long an answer is kept.")
     max_bytes: int = Field(67_108_864, ge=0, le=1_099_511_627_776, description="Bytes of answers kept at most.")
 
+    RULES: ClassVar = (
+        Rule(
+            cel="self.use == 'Off' || self.maxBytes > 0",
+            message="an exact cache of 0 bytes keeps nothing: raise cache.exact.maxBytes, or set use: Off",
+            holds=lambda c: c.use is CacheUse.OFF or c.max_bytes > 0,
+        ),
+    )
+
 
 class SemanticCache(Model):
     """Answers of the large tier by the meaning of the request."""
 
-    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[!-~]+$", max_length=512)] | None = Field(
-        None, description="URL of an OpenAI-compatible /v1/embeddings; the cache is off unless given."
+    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[!-?A-~]+$", max_length=512)] | None = Field(
+        None,
+        description="URL of an OpenAI-compatible /v1/embeddings, without credentials; the cache is off unless given.",
     )
     model: Annotated[str, StringConstraints(min_length=1, max_length=253)] = Field(
         "embedding", description="Model name sent to it."
@@ -166,6 +187,14 @@ class SemanticCache(Model):
     )
     ttl_seconds: int = Field(86_400, ge=1, le=2_592_000, description="How long an answer is kept.")
     max_bytes: int = Field(268_435_456, ge=0, le=1_099_511_627_776, description="Bytes of answers kept at most.")
+
+    RULES: ClassVar = (
+        Rule(
+            cel="!has(self.endpoint) || self.maxBytes > 0",
+            message="a semantic cache of 0 bytes keeps nothing: raise cache.semantic.maxBytes, or remove endpoint",
+            holds=lambda c: c.endpoint is None or c.max_bytes > 0,
+        ),
+    )
 
 
 class Cache(Model):
@@ -216,7 +245,9 @@ class Consistency(Model):
         False, description="Compare before answering, and give the large tier's answer where they differ."
     )
     threshold: Ratio = Field(0.5, description="Similarity of two answers below which they differ.")
-    review: bool = Field(False, description="Hold answers that differ for a person's review; needs review and blocking.")
+    review: bool = Field(
+        False, description="Hold answers that differ for a person's review; needs review and blocking."
+    )
 
     RULES: ClassVar = (
         Rule(
@@ -242,7 +273,7 @@ class Review(Model):
         default_factory=list, description="Tenants whose keys may list and answer reviews."
     )
     timeout_seconds: float = Field(
-        600, gt=0, le=86_400, description="How long an answer is held; then the best attempt is given."
+        600, ge=0.001, le=86_400, description="How long an answer is held; then the best attempt is given."
     )
     max_waiting: int = Field(100, ge=1, le=10_000, description="Reviews that may wait at once.")
 
@@ -263,7 +294,8 @@ class ComplianceRule(Model):
 
     name: TenantName = Field(description="Name of the rule, as the audit log gives it.")
     pattern: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(
-        description="Regular expression in RE2's syntax."
+        description="Regular expression in RE2's syntax. Routers compile it, and what they refuse shows in the"
+        " condition RouterConfigured."
     )
     action: ComplianceAction = Field(
         ComplianceAction.DENY, description="Deny: the request fails. Redact: what matches is replaced."
@@ -313,7 +345,7 @@ class NamedTenant(TenantBudget):
     """One tenant, where it differs from the others."""
 
     name: TenantName = Field(description="The tenant, as auth.keysSecret names it.")
-    weight: float = Field(1.0, gt=0, le=1000, description="Its share when tenants wait for the same capacity.")
+    weight: float = Field(1.0, ge=0.001, le=1000, description="Its share when tenants wait for the same capacity.")
 
 
 class Tenants(Model):
@@ -324,7 +356,8 @@ class Tenants(Model):
         default_factory=list, description="Tenants with a budget or weight of their own."
     )
     soft_fraction: Ratio = Field(
-        0.8, description="Share of a budget from which the small tier is preferred; at the whole of it requests get 429."
+        0.8,
+        description="Share of a budget from which the small tier is preferred; at the whole of it requests get 429.",
     )
 
     @property
@@ -353,7 +386,9 @@ class Store(Model):
     """Where spend, reviews and shared cached answers are kept."""
 
     redis: RedisStore | None = Field(None, description="A server that all routers share.")
-    file: FileStore | None = Field(None, description="A volume of the only router.")
+    file: FileStore | None = Field(
+        None, description="A volume of the only router; while that is replaced, nobody answers."
+    )
 
     RULES: ClassVar = (
         Rule(
@@ -374,14 +409,14 @@ class Limits(Model):
     max_header_bytes: int = Field(32_768, ge=1024, le=1_048_576, description="Bytes of a request's head.")
     max_body_bytes: int = Field(16_777_216, ge=1024, le=1_073_741_824, description="Bytes of a request's body.")
     max_connections: int = Field(10_000, ge=1, le=1_000_000, description="Open connections of clients.")
-    header_seconds: float = Field(10, gt=0, le=600, description="Time for a request's head, from its first byte.")
-    body_seconds: float = Field(60, gt=0, le=3600, description="Time for a request's body.")
-    idle_seconds: float = Field(75, gt=0, le=3600, description="How long an idle connection is kept.")
-    connect_seconds: float = Field(2, gt=0, le=60, description="Time for a connection to an engine.")
+    header_seconds: float = Field(10, ge=0.001, le=600, description="Time for a request's head, from its first byte.")
+    body_seconds: float = Field(60, ge=0.001, le=3600, description="Time for a request's body.")
+    idle_seconds: float = Field(75, ge=0.001, le=3600, description="How long an idle connection is kept.")
+    connect_seconds: float = Field(2, ge=0.001, le=60, description="Time for a connection to an engine.")
     first_byte_seconds: float = Field(
-        300, gt=0, le=86_400, description="Time from a request to the first byte of an engine's answer."
+        300, ge=0.001, le=86_400, description="Time from a request to the first byte of an engine's answer."
     )
-    stall_seconds: float = Field(60, gt=0, le=3600, description="Longest silence within an engine's answer.")
+    stall_seconds: float = Field(60, ge=0.001, le=3600, description="Longest silence within an engine's answer.")
 
 
 class RouterPolicy(Model):
@@ -413,16 +448,34 @@ class RouterPolicy(Model):
         False, description="Count money and tokens by tenant too; at most 256 tenants are told apart."
     )
 
-    RULES: ClassVar = (
+    RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             cel="!self.review.enabled || (has(self.auth.keysSecret) && has(self.review.reviewers)"
             " && size(self.review.reviewers) > 0)",
-            message="review.enabled needs auth.keysSecret and review.reviewers: a person answers with a key of their own",
+            message="review.enabled needs auth.keysSecret and review.reviewers: whoever answers has a key of their own",
             holds=lambda p: not p.review.enabled or (p.auth.keys_secret is not None and bool(p.review.reviewers)),
         ),
         Rule(
             cel="!self.consistency.review || self.review.enabled",
             message="consistency.review needs review.enabled: true",
             holds=lambda p: not p.consistency.review or p.review.enabled,
+        ),
+        Rule(
+            cel="!self.review.enabled || has(self.store.redis) || has(self.store.file)",
+            message="review.enabled needs store.redis or store.file: what waits for a person outlives a router",
+            holds=lambda p: not p.review.enabled or p.store.given,
+        ),
+        Rule(
+            cel="has(self.store.redis) || has(self.store.file)"
+            " || !(has(self.tenants.each.usdPerDay) || has(self.tenants.each.tokensPerDay)"
+            " || (has(self.tenants.named)"
+            " && self.tenants.named.exists(tenant, has(tenant.usdPerDay) || has(tenant.tokensPerDay))))",
+            message="a tenant's budget needs store.redis or store.file: what was spent outlives a router",
+            holds=lambda p: p.store.given or not p.tenants.bounded,
+        ),
+        Rule(
+            cel="has(self.auth.keysSecret) || !has(self.tenants.named) || size(self.tenants.named) == 0",
+            message="tenants.named needs auth.keysSecret: a tenant is known by its key",
+            holds=lambda p: p.auth.keys_secret is not None or not p.tenants.named,
         ),
     )

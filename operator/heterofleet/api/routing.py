@@ -11,19 +11,28 @@ Alone, without Kubernetes, a router reads the same RouterConfig from YAML.
 import hashlib
 import json
 import sys
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
-from pydantic import Field
+from pydantic import BaseModel, Field, PlainSerializer, ValidationError
 
 from heterofleet.api.base import Reported
-from heterofleet.api.labels import Tier
+from heterofleet.api.labels import ENGINE_PORT, METRICS_PORT, ROUTER_PORT, STATE, Tier
 from heterofleet.api.policy import RouterPolicy
+from heterofleet.api.price import TokenPrice
 
 API_VERSION: Final = "router.heterofleet.io/v1alpha1"
+VERSIONS: Final = (API_VERSION,)
+"""Every version of both documents that this code writes and reads, the newest first."""
+
 CONFIG_KEY: Final = "config.json"
 PLAN_KEY: Final = "plan.json"
+
+
+class Unreadable(ValueError):
+    """A document that a router cannot use; its text is the sentence that says why."""
 
 
 class _Told(Reported):
@@ -50,12 +59,24 @@ class RequestClass(StrEnum):
     ACT = "act"
 
 
+MAX_IN_FLIGHT: Final = 256
+"""Requests that vLLM runs at once where nothing else is asked of it (--max-num-seqs)."""
+
+
 class TierEndpoints(_Told):
     """Where the engines of a tier are found: pods with these labels, at this port."""
 
     served_name: str = Field(description="The tier's name in the API; the first that its engines answer to.")
-    selector: dict[str, str] = Field(description="Labels of the pods that take requests.")
-    port: int = Field(ge=1, le=65_535)
+    selector: dict[str, str] = Field(default_factory=dict, description="Labels of the pods that take requests.")
+    port: int = Field(ENGINE_PORT, ge=1, le=65_535)
+    price: TokenPrice | None = Field(None, description="What tokens are posted at; no money is counted unless given.")
+    max_in_flight: int = Field(
+        MAX_IN_FLIGHT,
+        ge=1,
+        le=65_536,
+        description="Requests that one engine runs at once; the others wait in the router, where they have an order.",
+        exclude_if=lambda held: held == MAX_IN_FLIGHT,
+    )
 
 
 class ModelName(_Told):
@@ -71,29 +92,65 @@ class StaticEndpoint(_Told):
 
     address: str = Field(description="host:port.")
     tier: Tier
+    model: str | None = Field(
+        None, description="The name that the engine knows its model by, where it answers to no other: bodies get it."
+    )
+
+
+def _said(policy: RouterPolicy) -> dict[str, Any]:
+    """What differs from the behaviour of a fleet that says nothing; an explicit null is kept."""
+    return policy.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+
+def _model_names(config: dict[str, Any]) -> list[ModelName]:
+    """Every name that both tiers' engines answer to, from what was read of the config before."""
+    wanted = [
+        *(ModelName(name=config[tier].served_name, tier=tier) for tier in Tier if tier in config),
+        ModelName(name=config.get("fleet", "auto")),
+        ModelName(name="auto"),
+        ModelName(name="plan", request_class=RequestClass.PLAN),
+        ModelName(name="act", request_class=RequestClass.ACT),
+    ]
+    # A tier may be called like the fleet or `auto`; its own meaning stands first and wins.
+    meant = {model.name: model for model in reversed(wanted)}
+    return [meant[name] for name in dict.fromkeys(model.name for model in wanted)]
 
 
 class RouterConfig(_Told):
-    """What a router must know of its fleet; from the spec alone, never from what runs."""
+    """What a router must know of its fleet; from the spec alone, never from what runs.
+
+    What was not there in 0.1.0 is left out of the canonical form where it says nothing, so that a fleet that does not
+    use it keeps its digest.
+    """
 
     api_version: Literal["router.heterofleet.io/v1alpha1"] = API_VERSION
     kind: Literal["RouterConfig"] = "RouterConfig"
-    namespace: str
-    fleet: str
-    port: int = Field(ge=1, le=65_535, description="Where clients connect.")
-    metrics_port: int = Field(ge=1, le=65_535, description="/metrics, /config, /healthz and /readyz.")
-    state_label: str = Field(description="Pods whose value of this label is not `serving` get nothing new.")
+    namespace: str = "default"
+    fleet: str = Field(description="Name of the fleet, which clients may send as a model name.")
+    port: int = Field(ROUTER_PORT, ge=1, le=65_535, description="Where clients connect.")
+    metrics_port: int = Field(METRICS_PORT, ge=1, le=65_535, description="/metrics, /config, /healthz and /readyz.")
+    state_label: str = Field(STATE, description="Pods whose value of this label is not `serving` get nothing new.")
     large: TierEndpoints
     small: TierEndpoints
-    models: list[ModelName]
-    policy: RouterPolicy = RouterPolicy()
-    endpoints: list[StaticEndpoint] = Field(default_factory=list, description="Without Kubernetes: the engines.")
+    models: list[ModelName] = Field(
+        default_factory=_model_names, description="Names that clients may send; those of the fleet unless given."
+    )
+    policy: Annotated[RouterPolicy, PlainSerializer(_said, when_used="json")] = Field(
+        RouterPolicy(), exclude_if=lambda policy: not _said(policy)
+    )
+    endpoints: list[StaticEndpoint] = Field(
+        default_factory=list,
+        description="Without Kubernetes: the engines.",
+        exclude_if=lambda endpoints: not endpoints,
+    )
 
 
 class Degrade(StrEnum):
-    """How much service is given up for lack of capacity; only `None` until the planner decides it."""
+    """How much service is given up for lack of capacity or money."""
 
     NONE = "None"
+    PREFER_SMALL = "PreferSmall"
+    THROTTLE = "Throttle"
 
 
 class Arrival(_Told):
@@ -110,8 +167,90 @@ class Plan(_Told):
     api_version: Literal["router.heterofleet.io/v1alpha1"] = API_VERSION
     kind: Literal["Plan"] = "Plan"
     bias: float = Field(0.0, ge=-1.0, le=1.0)
-    degrade: Degrade = Degrade.NONE
+    degrade: Degrade = Field(
+        Degrade.NONE,
+        description="PreferSmall: the small tier answers what it can. Throttle: requests are refused with 429.",
+    )
     arrivals: list[Arrival] = Field(default_factory=list)
+
+
+def read(text: str) -> tuple[RouterConfig, tuple[str, ...]]:
+    """The config that `text` holds, and the paths of what a newer operator may mean by it and we do not know.
+
+    Raises Unreadable.
+    """
+    return _read(RouterConfig, text)
+
+
+def read_plan(text: str) -> tuple[Plan, tuple[str, ...]]:
+    """The plan that `text` holds, and the paths of what is not known of it. Raises Unreadable."""
+    return _read(Plan, text)
+
+
+_Document = TypeVar("_Document", RouterConfig, Plan)
+
+
+def _read(kind: type[_Document], text: str) -> tuple[_Document, tuple[str, ...]]:
+    try:
+        body = json.loads(text)
+    except ValueError as exc:
+        raise Unreadable(f"not JSON: {exc}") from exc
+    if not isinstance(body, dict):
+        raise Unreadable(f"a {kind.__name__} is a JSON object")
+    version = body.get("apiVersion", API_VERSION)
+    if version not in VERSIONS:
+        raise Unreadable(f"apiVersion {version!r} is not known here: this router reads {', '.join(VERSIONS)}")
+    known, paths = without_unknown(kind, body)
+    try:
+        return kind.model_validate(known), tuple(paths)
+    except ValidationError as exc:
+        raise Unreadable(_sentence(exc)) from exc
+
+
+def _sentence(exc: ValidationError) -> str:
+    faults = exc.errors(include_url=False, include_input=False, include_context=False)
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+        for fault in faults
+        if fault["type"] != "default_factory_not_called"  # Says no more than the fault that it waits for.
+    )
+
+
+def without_unknown(model: type[BaseModel], body: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """`body` without the fields that `model` does not have, at any depth, and the paths of what was left out.
+
+    What is of a wrong type is left as it is, for the validation to refuse.
+    """
+    paths: list[str] = []
+    return _known(model, body, "", paths), paths
+
+
+def _known(model: type[BaseModel], body: Mapping[str, Any], at: str, dropped: list[str]) -> dict[str, Any]:
+    fields = {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+    kept: dict[str, Any] = {}
+    for key, value in body.items():
+        path = f"{at}.{key}" if at else key
+        if key not in fields:
+            dropped.append(path)
+            continue
+        inner = _model_in(fields[key])
+        if inner is not None and isinstance(value, dict):
+            kept[key] = _known(inner, value, path, dropped)
+        elif inner is not None and isinstance(value, list):
+            kept[key] = [
+                _known(inner, item, f"{path}[{index}]", dropped) if isinstance(item, dict) else item
+                for index, item in enumerate(value)
+            ]
+        else:
+            kept[key] = value
+    return kept
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model of which a field holds one, none or a list."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part)) is not None), None)
 
 
 def schema() -> dict[str, Any]:

@@ -11,6 +11,7 @@ from heterofleet.api.base import KeyedBy, LocalReference, Model, ObjectName, Ove
 from heterofleet.api.engine import Engine
 from heterofleet.api.model import ModelSource
 from heterofleet.api.placement import Placement
+from heterofleet.api.price import Price
 from heterofleet.api.storage import Storage
 
 
@@ -136,12 +137,6 @@ class Resources(Model):
     limits: Quantities = Field(default_factory=dict, description="What a pod may use at most.")
 
 
-class Price(Model):
-    """What a tier's GPUs cost."""
-
-    usd_per_gpu_hour: float = Field(ge=0, le=10_000, description="USD an hour for one GPU.")
-
-
 class TierSpec(Model):
     """A tier: every instance of it is alike."""
 
@@ -161,7 +156,7 @@ class TierSpec(Model):
         description="ServiceAccount of the pods, which gets no token mounted; the namespace's default unless given.",
     )
     runtime_class_name: ObjectName | None = Field(None, description="RuntimeClass of the pods, such as nvidia.")
-    price: Price | None = Field(None, description="Price of the tier's GPUs; no cost is shown unless given.")
+    price: Price | None = Field(None, description="Price of the tier's GPUs and tokens.")
     pod_template: Overlay | None = Field(
         None,
         description="Overlay of the pods' template (metadata and spec), merged as Kubernetes merges patches; it has the"

@@ -35,6 +35,7 @@ RANKS: Final[Mapping[str, int]] = {
             labels.TIER_KIND,
             "StatefulSet",
             "Deployment",
+            "HorizontalPodAutoscaler",
             "PodMonitor",
             "PrometheusRule",
         )

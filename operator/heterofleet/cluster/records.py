@@ -43,7 +43,8 @@ class PodRecord:
     `deleting_since` is when the deletion was asked for (Kubernetes' deletionTimestamp lies a grace period later).
     `started`, `started_at`, `ended`, `last_ended`, `restart_count` are of the container named by the component
     label (`engine`, `router`), else of the first; `waiting_*` of any container that waits for a reason that does
-    not pass by itself. `devices` are the extended resources asked for, GPUs among them.
+    not pass by itself; `mounted` is False while its node says that its volumes are not there. `devices` are the
+    extended resources asked for, GPUs among them.
     """
 
     namespace: str
@@ -70,6 +71,7 @@ class PodRecord:
     started_at: datetime | None
     waiting_reason: str
     waiting_message: str
+    mounted: bool
     ended: Ended | None
     last_ended: Ended | None
     restart_count: int
@@ -88,6 +90,7 @@ class PodRecord:
         metadata, spec, status = manifest["metadata"], manifest["spec"], manifest.get("status") or {}
         conditions = {item["type"]: item for item in status.get("conditions") or ()}
         placed, ready = conditions.get("PodScheduled", {}), conditions.get("Ready", {})
+        sandbox = conditions.get("PodReadyToStartContainers", {})  # Comes after the mounts, before the images.
         owner = _controller(metadata)
         kept_labels = _pick(metadata.get("labels"), _KEPT_LABELS)
         main = _main_status(status, kept_labels.get(labels.COMPONENT, ""))
@@ -118,6 +121,7 @@ class PodRecord:
             started_at=_time((state.get("running") or {}).get("startedAt")),
             waiting_reason=waiting.get("reason") or "",
             waiting_message=waiting.get("message") or "",
+            mounted=sandbox.get("status") != "False",
             ended=_ended(state),
             last_ended=_ended(main.get("lastState") or {}),
             restart_count=main.get("restartCount") or 0,

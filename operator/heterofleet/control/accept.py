@@ -59,7 +59,7 @@ class Gate:
             finding = finding or await self._cache_problem(fleet, tier)
             if finding is not None:
                 return finding
-        return None
+        return await self._store_problem(fleet)
 
     def _nodes_problem(self, fleet: HeterogeneousDeployment, tier: Tier) -> Finding | None:
         if fleet.spec.tier(tier).placement.capacity is not Capacity.FIXED or "Node" not in self._cache.unreadable():
@@ -100,6 +100,16 @@ class Gate:
             if finding is not None and (several or finding.reason is Reason.CACHE_MISSING):
                 return Finding(finding.reason, f"{tier}: {finding.message}")
         return None
+
+    async def _store_problem(self, fleet: HeterogeneousDeployment) -> Finding | None:
+        """The only router's volume needs no more than to be there."""
+        file = fleet.spec.router.store.file
+        if file is None:
+            return None
+        finding = await self._claim(fleet.metadata.namespace, file.persistent_volume_claim)
+        if finding is None or finding.reason is not Reason.CACHE_MISSING:
+            return None
+        return Finding(finding.reason, f"router: {finding.message}")
 
     async def _claim(self, namespace: str, name: str) -> Finding | None:
         now = self._clock()

@@ -5,6 +5,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
 from heterofleet.api.conditions import InstanceState, InstanceStatus, Reason
 from heterofleet.cluster.apply import Failure
@@ -14,6 +15,8 @@ from heterofleet.control.observe import FleetView
 from heterofleet.status import Finding
 
 LONGEST_CAUSE = 200
+MOUNT_SECONDS = 30
+"""Time in which a node has mounted what there is."""
 _PULL = frozenset({"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull"})
 
 
@@ -80,6 +83,21 @@ def of_pods(pods: Iterable[PodRecord]) -> list[Finding]:
 def of_routers(pods: Iterable[PodRecord]) -> list[Finding]:
     """The same of the routers' pods."""
     return [Finding(f.reason, f"router: {f.message}") for f in of_pods(pods)]
+
+
+def mounts_due_at(pods: Iterable[PodRecord]) -> datetime | None:
+    """When a router that still waits for its volumes has waited too long; None when none does."""
+    waiting = (pod.created for pod in pods if pod.scheduled and not (pod.mounted or pod.terminating))
+    return min((created + timedelta(seconds=MOUNT_SECONDS) for created in waiting), default=None)
+
+
+def of_mounts(pods: Iterable[PodRecord], secrets: Sequence[str], now: datetime) -> list[Finding]:
+    """What routers have mounted and is not there. A Secret's absence shows in no other way to who may read none."""
+    due = mounts_due_at(pods)
+    if not secrets or due is None or now < due:
+        return []
+    sentence = f"router: a pod waits for its volumes: is there a Secret {' and a Secret '.join(secrets)}?"
+    return [Finding(Reason.SECRET_MISSING, sentence)]
 
 
 def of_templates(view: FleetView) -> list[Finding]:

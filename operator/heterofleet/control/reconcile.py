@@ -142,8 +142,10 @@ class Reconciler:
             written = await self._write(fleet, body, looked, step, now)
         # What is not written now is not what routers are held to.
         acted = step.acts and written.refused is None
-        digest = routing.config(fleet).digest() if acted else routers.stored_digest(fleet, looked.view)
-        configured = await self._routers.check(fleet.key, digest, looked.view.router_pods, now)
+        digest = routers.stored_digest(fleet, looked.view)
+        if acted:
+            digest = routing.config(fleet, self._tools.platform().catalogue).digest()
+        router = await self._routers.look(fleet, looked.view, digest, now)
         said = await self._progress.of(fleet.key, [pod for tier in Tier for pod in looked.view.pods(tier)], now)
         facts = report.facts(
             fleet,
@@ -152,8 +154,7 @@ class Reconciler:
             said,
             self._gate.remarks(fleet),
             self._tools.platform().catalogue,
-            configured=configured,
-            digest=digest,
+            router=router,
             refused=written.refused,
             written=written.problems,
             now=now,

@@ -24,7 +24,7 @@ from heterofleet.control import groups, problems, progress, steps
 from heterofleet.control.events import EventSink
 from heterofleet.control.observe import FleetView
 from heterofleet.control.steps import Looked, Step
-from heterofleet.desired import names
+from heterofleet.desired import mounts, names
 from heterofleet.desired.revision import Role
 from heterofleet.planning import acceptance, topology
 from heterofleet.planning.acceptance import Remark
@@ -63,27 +63,30 @@ def facts(
     remarks: Sequence[Remark],
     catalogue: Catalogue,
     *,
-    configured: Finding | None,
-    digest: str,
+    router: RouterFacts,
     refused: Finding | None,
     written: Sequence[Finding],
     now: datetime,
 ) -> Facts:
     """Everything that the status is made of."""
     revisions = step.revisions or steps.present_revisions(fleet)
-    ready_routers = [pod for pod in looked.view.router_pods if pod.ready and not pod.terminating]
     return Facts(
         tiers={
             Tier.LARGE: _large(fleet, looked, step, said, revisions[Role.LARGE], now),
             Tier.SMALL: _small(fleet, looked, step, said, revisions[Role.SMALL]),
         },
-        router=RouterFacts(fleet.spec.router.instances.min, len(ready_routers), configured, digest),
+        router=router,
         endpoint=names.endpoint(fleet.metadata.name, fleet.metadata.namespace, fleet.spec.router.service.port),
         refused=refused,
         accepted=_accepted(remarks),
         pair=Finding(*acceptance.pair(fleet.spec, catalogue)),
-        problems=[*written, *problems.of_routers(looked.view.router_pods), *problems.of_templates(looked.view)],
-        updates=step.updates,
+        problems=[
+            *written,
+            *problems.of_routers(looked.view.router_pods),
+            *problems.of_mounts(looked.view.router_pods, mounts.secrets(fleet.spec.router), now),
+            *problems.of_templates(looked.view),
+        ],
+        updates=(*step.updates, *router.updates),
         last_drain=step.last_drain or fleet.status.last_drain,
         suspended=fleet.spec.suspend,
     )

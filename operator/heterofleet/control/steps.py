@@ -14,7 +14,7 @@ from heterofleet.api.labels import Manifest, Tier
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.cluster.objects import Ref
 from heterofleet.cluster.records import NodeRecord, PodRecord
-from heterofleet.control import groups, holdings, pools
+from heterofleet.control import arrivals, groups, holdings, pools, routers
 from heterofleet.control.drain import DRAINED_COST, DRAINING_COST, Drains
 from heterofleet.control.groups import Groups
 from heterofleet.control.holdings import BOUNDLESS, Holdings, Offer
@@ -108,6 +108,8 @@ async def decide(
         large=tuple(instance for instance in rendered if templates.has(Role.LARGE, instance.revision)),
         small=tuple(SmallRevision(r, n) for r, n in small.replicas.items() if templates.has(Role.SMALL, r)),
         tiers={tier: asked.write for tier, asked in looked.wanted.asked.items()},
+        routers=routers.count(fleet, looked.view),
+        arrivals=arrivals.expected(fleet, looked.view, platform.catalogue),
     )
     used = templates.used(counts, looked.view)
     return Step(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from heterofleet.api.labels import Manifest, Tier
+from heterofleet.api.routing import Arrival
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.desired import large, monitoring, names, pods, revision, router, small, supervisor, template, tier
 from heterofleet.desired.platform import Platform
@@ -39,11 +40,16 @@ class SmallRevision:
 
 @dataclass(frozen=True)
 class Counts:
-    """What the plan comes to. A tier whose count is None in `tiers` has it set by somebody else."""
+    """What the plan comes to. A tier whose count is None in `tiers` has it set by somebody else.
+
+    `routers` None is the spec's own number; `arrivals` is what the routers are told of instances that boot.
+    """
 
     large: tuple[LargeInstance, ...]
     small: tuple[SmallRevision, ...]
     tiers: Mapping[Tier, int | None]
+    routers: int | None = None
+    arrivals: tuple[Arrival, ...] = ()
 
 
 Templates = Mapping[tuple[Role, str], Template]
@@ -85,7 +91,8 @@ def _children(
         yield template.to_manifest(stored, fleet)
     for name, count in counts.tiers.items():
         yield tier.tier_object(fleet, name, count)
-    yield from router.objects(fleet, templates[_present_router(fleet)], namespace)
+    replicas = fleet.spec.router.instances.min if counts.routers is None else counts.routers
+    yield from router.objects(fleet, templates[_present_router(fleet)], platform, replicas, counts.arrivals)
     yield from small.surroundings(fleet, namespace)
     for part in counts.small:
         yield small.deployment(fleet, templates[Role.SMALL, part.revision], part.replicas)

@@ -63,8 +63,8 @@ def _digest(scripts: tuple[tuple[str, str], ...]) -> str:
 
 
 def endpoint(fleet: str, namespace: str, port: int) -> str:
-    """The fleet's address inside the cluster."""
-    return f"http://{router(fleet)}.{namespace}.svc:{port}"
+    """The fleet's address inside the cluster, as clients of OpenAI's API take it for their base URL."""
+    return f"http://{router(fleet)}.{namespace}.svc:{port}/v1"
 
 
 def engine_selector(fleet: str, tier: Tier, instance: int | None = None) -> Labels:

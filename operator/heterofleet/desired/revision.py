@@ -14,7 +14,7 @@ from typing import Any, Final
 from heterofleet.api import labels
 from heterofleet.api.labels import Tier
 from heterofleet.api.tier import Lifecycle
-from heterofleet.api.v1alpha1 import HeterogeneousDeployment
+from heterofleet.api.v1alpha1 import HeterogeneousDeployment, RouterSpec
 
 REVISION_LENGTH: Final = 8
 
@@ -51,6 +51,8 @@ SHAPES_NO_POD: Final[dict[str, set[str]]] = {
 """Parts of those fields that do not, or that count in another form (what gpusPerNode decides is gpusPerPod)."""
 
 _ROUTER_FIELDS: Final = {"image", "resources", "pod_template"}
+"""Fields of the router that reach its pods as they are; of the policy only what must be mounted does, the rest is
+read while they run."""
 
 
 def spec_hash(fleet: HeterogeneousDeployment, role: Role) -> str:
@@ -66,12 +68,20 @@ def revision(spec_hash: str) -> str:
 
 def shape(fleet: HeterogeneousDeployment, role: Role) -> dict[str, Any]:
     """The fields that `spec_hash` is taken of, and the value of the annotation that asks for a roll."""
-    if role is Role.ROUTER:
-        fields = fleet.spec.router.model_dump(mode="json", by_alias=True, exclude_defaults=True, include=_ROUTER_FIELDS)
-    else:
-        fields = _tier_shape(fleet, Tier(role))
+    fields = _router_shape(fleet.spec.router) if role is Role.ROUTER else _tier_shape(fleet, Tier(role))
     roll = fleet.metadata.annotations.get(labels.ROLL)
     return fields if roll is None else {**fields, labels.ROLL: roll}
+
+
+def _router_shape(spec: RouterSpec) -> dict[str, Any]:
+    fields = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, include=_ROUTER_FIELDS)
+    redis, file = spec.store.redis, spec.store.file
+    mounted = {
+        "keysSecret": spec.auth.keys_secret,
+        "passwordSecret": None if redis is None or redis.password_secret is None else dict(redis.password_secret),
+        "storeClaim": None if file is None else file.persistent_volume_claim,
+    }
+    return fields | {name: value for name, value in mounted.items() if value is not None}
 
 
 def _tier_shape(fleet: HeterogeneousDeployment, tier: Tier) -> dict[str, Any]:

@@ -1,15 +1,18 @@
 """Renders the router: its pods, the Service that is the fleet's address, and the ConfigMap that it watches.
 
 The one Deployment whose template changes in place: a router holds nothing but requests in flight, so Kubernetes'
-rolling update with one pod ahead is right for it. The pods meet the restricted Pod Security Standard.
+rolling update with one pod ahead is right for it; but of a store's file there may be one writer only, so there the old
+pod goes before the new one comes. The pods meet the restricted Pod Security Standard.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from heterofleet.api import labels, routing
 from heterofleet.api.labels import Component, Manifest, PodState
+from heterofleet.api.routing import Arrival
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
-from heterofleet.desired import access, children, disruption, names, network, overlay, revision
+from heterofleet.desired import access, autoscaler, children, disruption, mounts, names, network, overlay, revision
 from heterofleet.desired import routing as filled
 from heterofleet.desired.children import stated
 from heterofleet.desired.platform import Platform
@@ -20,6 +23,9 @@ from heterofleet.desired.template import Template
 CONTAINER: Final = "router"
 _USER: Final = 65_532
 """The number that distroless images call nonroot."""
+
+_ONE_AHEAD: Final[Manifest] = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+_ONE_BY_ONE: Final[Manifest] = {"type": "Recreate"}
 
 
 def router_template(fleet: HeterogeneousDeployment, platform: Platform) -> Template:
@@ -40,18 +46,24 @@ def router_template(fleet: HeterogeneousDeployment, platform: Platform) -> Templ
     return Template(Role.ROUTER, hash_, overlay.apply(body, fleet.spec.router.pod_template, CONTAINER))
 
 
-def objects(fleet: HeterogeneousDeployment, template: Template, operator_namespace: str) -> tuple[Manifest, ...]:
-    """Every object of the router."""
+def objects(
+    fleet: HeterogeneousDeployment, template: Template, platform: Platform, replicas: int, arrivals: Sequence[Arrival]
+) -> Iterator[Manifest]:
+    """Every object of the router. `arrivals`: what boots, for the routers to know."""
     name = names.router(fleet.metadata.name)
     selector = names.router_selector(fleet.metadata.name)
-    return (
-        *access.router_access(fleet),
-        _config_map(fleet, name, selector),
-        _service(fleet, name, selector),
-        network.router_policy(fleet, operator_namespace),
-        disruption.budget(fleet, name, selector, Component.ROUTER, max_unavailable=1),
-        _deployment(fleet, name, selector, template),
-    )
+    told = {
+        routing.CONFIG_KEY: filled.config(fleet, platform.catalogue).canonical(),
+        routing.PLAN_KEY: filled.plan(arrivals).canonical(),
+    }
+    yield from access.router_access(fleet)
+    yield {**children.child(fleet, children.CONFIG_MAP, name, selector, Component.ROUTER), "data": told}
+    yield _service(fleet, name, selector)
+    yield network.router_policy(fleet, platform.operator_namespace)
+    yield disruption.budget(fleet, name, selector, Component.ROUTER, max_unavailable=1)
+    yield _deployment(fleet, name, selector, template, replicas)
+    if fleet.spec.router.instances.autoscaled:
+        yield autoscaler.autoscaler(fleet, CONTAINER)
 
 
 def _pod_spec(fleet: HeterogeneousDeployment, platform: Platform) -> Manifest:
@@ -69,6 +81,7 @@ def _pod_spec(fleet: HeterogeneousDeployment, platform: Platform) -> Manifest:
             "runAsNonRoot": True,
             "runAsUser": _USER,
             "runAsGroup": _USER,
+            **({"fsGroup": _USER} if fleet.spec.router.store.file is not None else {}),
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "topologySpreadConstraints": [
@@ -80,7 +93,7 @@ def _pod_spec(fleet: HeterogeneousDeployment, platform: Platform) -> Manifest:
             }
         ],
         "containers": [_container(fleet, platform.router_image)],
-        "volumes": [{"name": "tmp", "emptyDir": {}}],
+        "volumes": [{"name": "tmp", "emptyDir": {}}, *(m.volume for m in mounts.of_router(fleet.spec.router))],
     }
 
 
@@ -110,7 +123,10 @@ def _container(fleet: HeterogeneousDeployment, image: str) -> Manifest:
             "timeoutSeconds": 5,
             "failureThreshold": 3,
         },
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108  the only place it may write to
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  without a store the only place it may write to
+            *(mounted.mount for mounted in mounts.of_router(spec)),
+        ],
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -119,16 +135,6 @@ def _container(fleet: HeterogeneousDeployment, image: str) -> Manifest:
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
     return {**container, "resources": resources} if resources else container
-
-
-def _config_map(fleet: HeterogeneousDeployment, name: str, selector: dict[str, str]) -> Manifest:
-    return {
-        **children.child(fleet, children.CONFIG_MAP, name, selector, Component.ROUTER),
-        "data": {
-            routing.CONFIG_KEY: filled.config(fleet).canonical(),
-            routing.PLAN_KEY: filled.plan().canonical(),
-        },
-    }
 
 
 def _service(fleet: HeterogeneousDeployment, name: str, selector: dict[str, str]) -> Manifest:
@@ -143,15 +149,17 @@ def _service(fleet: HeterogeneousDeployment, name: str, selector: dict[str, str]
     }
 
 
-def _deployment(fleet: HeterogeneousDeployment, name: str, selector: dict[str, str], template: Template) -> Manifest:
+def _deployment(
+    fleet: HeterogeneousDeployment, name: str, selector: dict[str, str], template: Template, replicas: int
+) -> Manifest:
     own = {**selector, labels.REVISION: template.revision}
     annotations = {labels.SPEC_HASH: template.hash}
     return {
         **children.child(fleet, children.DEPLOYMENT, name, own, Component.ROUTER, annotations=annotations),
         "spec": {
-            "replicas": fleet.spec.router.instances.min,
+            "replicas": replicas,
             "revisionHistoryLimit": 1,
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "strategy": _ONE_BY_ONE if fleet.spec.router.store.file is not None else _ONE_AHEAD,
             "selector": {"matchLabels": selector},
             "template": template.body,
         },

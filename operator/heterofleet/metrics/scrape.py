@@ -21,11 +21,12 @@ LONGEST_ANSWER_BYTES = 4_000_000
 
 
 class RouterAnswer(Reported):
-    """What a router says of its configuration on GET /config."""
+    """What a router says of its configuration on GET /config; `versions` are those that it reads, if it says so."""
 
     digest: str = ""
     rejected: str = ""
     error: str = ""
+    versions: tuple[str, ...] = ()
 
 
 class Download(Reported):

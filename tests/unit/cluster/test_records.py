@@ -69,6 +69,7 @@ def test_a_running_group_member() -> None:
         started_at=AT,
         waiting_reason="",
         waiting_message="",
+        mounted=True,
         ended=None,
         last_ended=Ended(137, "OOMKilled", "boom", AT),
         restart_count=1,

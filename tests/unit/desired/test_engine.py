@@ -43,7 +43,7 @@ def test_what_is_not_given_is_left_to_vllm() -> None:
 @pytest.mark.parametrize("names", [{}, {"large": "planner", "small": "worker"}, {"large": "auto"}, {"small": "chat"}])
 def test_every_engine_answers_to_every_name_that_a_router_lets_through(names: dict[str, str]) -> None:
     fleet = fleets.fleet(**{tier: {"model": {"servedName": name}} for tier, name in names.items()})
-    config = routing.config(fleet)
+    config = routing.config(fleet, fleets.PLATFORM.catalogue)
     known = [model.name for model in config.models]
     for tier, endpoints in ((Tier.LARGE, config.large), (Tier.SMALL, config.small)):
         served = engine.served_names(fleet, tier)
@@ -53,7 +53,7 @@ def test_every_engine_answers_to_every_name_that_a_router_lets_through(names: di
 
 
 def test_a_tier_named_like_the_fleet_keeps_its_name() -> None:
-    config = routing.config(fleets.fleet(small={"model": {"servedName": "chat"}}))
+    config = routing.config(fleets.fleet(small={"model": {"servedName": "chat"}}), fleets.PLATFORM.catalogue)
     assert [(model.name, model.tier) for model in config.models if model.name == "chat"] == [("chat", Tier.SMALL)]
 
 

@@ -33,7 +33,7 @@ def test_the_names_of_children_are_those_of_the_contract() -> None:
         "chat-small",
         "chat-router-0123abcd",
         "chat-supervisor-96ed23a3",
-        "http://chat-router.ai.svc:8080",
+        "http://chat-router.ai.svc:8080/v1",
     ]
 
 

@@ -73,11 +73,95 @@ ROUTER_ROLLS: dict[str, Any] = {
     "resources.limits": {"cpu": "1"},
     "podTemplate": {"spec": {"nodeSelector": {"a": "b"}}},
 }
+ROUTER_MOUNTS: dict[str, Any] = {
+    "auth.keysSecret": "keys",
+    "store.redis": {"address": "redis:6379", "passwordSecret": {"name": "redis", "key": "password"}},
+    "store.file": {"persistentVolumeClaim": "spend"},
+}
+"""Of the policy only what must be mounted shapes pods."""
+
 ROUTER_ROLLS_NOTHING: dict[str, Any] = {
     "instances.min": 3,
+    "instances.max": 2,
+    "instances.targetCpuUtilization": 50,
     "service.type": "NodePort",
     "service.port": 80,
     "service.annotations": {"a": "b"},
+}
+
+
+POLICY: dict[str, Any] = {
+    "profile": "Lean",
+    "classification.threshold": 0.4,
+    "classification.hints": False,
+    "affinity.minPromptCharacters": 1,
+    "affinity.blockCharacters": 64,
+    "affinity.loadBound": 2,
+    "queue.maxRequests": 1,
+    "queue.planDeadlineSeconds": 1,
+    "queue.actDeadlineSeconds": 1,
+    "queue.whenPlanOverflows": "Refuse",
+    "queue.spillOver": False,
+    "retry.attempts": 1,
+    "retry.backoffSeconds": 1,
+    "retry.maxBackoffSeconds": 1,
+    "retry.maxAttempts": 1,
+    "retry.maxSeconds": 1,
+    "adjustment.enabled": True,
+    "adjustment.temperature": 0,
+    "adjustment.topP": 0.5,
+    "adjustment.maxTokensFactor": 1,
+    "escalation.enabled": False,
+    "escalation.threshold": 0.5,
+    "escalation.windowSeconds": 1,
+    "escalation.minSamples": 1,
+    "breaker.failures": 1,
+    "breaker.openSeconds": 1,
+    "breaker.probeIdleSeconds": 0,
+    "cache.exact": {"use": "Allowed"},
+    "cache.semantic": {"endpoint": "http://embed/v1/embeddings"},
+    "fallback.largeForSmall": False,
+    "fallback.smallForLarge": False,
+    "fallback.cached": False,
+    "quality.enabled": False,
+    "quality.refusals": False,
+    "quality.jsonSchema": False,
+    "quality.minMeanLogprob": -1,
+    "quality.truncated": True,
+    "quality.holdStreamCharacters": 1,
+    "consistency.share": 1,
+    "consistency.blocking": True,
+    "consistency.threshold": 0.1,
+    "consistency.review": True,
+    "shadow.share": 1,
+    "shadow.tier": "large",
+    "review.enabled": True,
+    "review.reviewers": ["others"],
+    "review.timeoutSeconds": 1,
+    "review.maxWaiting": 1,
+    "compliance.rules": [{"name": "a", "pattern": "b"}],
+    "compliance.maxMatchCharacters": 16,
+    "tenants.each": {"usdPerDay": 1},
+    "tenants.named": [{"name": "a"}],
+    "tenants.softFraction": 0.5,
+    "limits.maxHeaderBytes": 1024,
+    "limits.maxBodyBytes": 1024,
+    "limits.maxConnections": 1,
+    "limits.headerSeconds": 1,
+    "limits.bodySeconds": 1,
+    "limits.idleSeconds": 1,
+    "limits.connectSeconds": 1,
+    "limits.firstByteSeconds": 1,
+    "limits.stallSeconds": 1,
+    "tenantMetrics": True,
+}
+"""Read live. Each is tried on routers that have keys, reviewers and a store, since some need them."""
+
+_EQUIPPED: dict[str, Any] = {
+    "auth": {"keysSecret": "keys"},
+    "store": {"redis": {"address": "redis:6379"}},
+    "review": {"enabled": True, "reviewers": ["editors"]},
+    "consistency": {"blocking": True},
 }
 
 
@@ -122,7 +206,7 @@ def test_every_field_of_a_tier_is_classified() -> None:
 
 
 def test_every_field_of_the_router_is_classified() -> None:
-    assert set(fields(RouterSpec)) == {*ROUTER_ROLLS, *ROUTER_ROLLS_NOTHING}
+    assert set(fields(RouterSpec)) == {*ROUTER_ROLLS, *ROUTER_MOUNTS, *ROUTER_ROLLS_NOTHING, *POLICY}
 
 
 @pytest.mark.parametrize(("path", "value"), ROLLS.items())
@@ -143,6 +227,28 @@ def test_a_field_that_shapes_no_pod_rolls_nothing(path: str, value: Any) -> None
 @pytest.mark.parametrize(("path", "value"), ROUTER_ROLLS.items())
 def test_a_field_that_shapes_routers_rolls_them_only(path: str, value: Any) -> None:
     assert Hashes.of(changed("router", path, value)).differ_from(BEFORE) == {"router"}
+
+
+@pytest.mark.parametrize(("path", "value"), ROUTER_MOUNTS.items())
+def test_another_secret_or_claim_rolls_the_routers(path: str, value: Any) -> None:
+    alone = fleets.fleet(router={"instances": {"min": 1}})
+    section, _, name = path.partition(".")
+    mounted = fleets.fleet(router={"instances": {"min": 1}, section: {name: value}})
+    assert Hashes.of(mounted).differ_from(Hashes.of(alone)) == {"router"}
+
+
+def test_a_store_without_a_secret_rolls_nothing_wherever_it_is() -> None:
+    address = {"address": "elsewhere:6379", "tls": True}
+    assert Hashes.of(changed("router", "store.redis", address)) == BEFORE
+
+
+@pytest.mark.parametrize(("path", "value"), POLICY.items())
+def test_what_routers_do_with_requests_rolls_nothing(path: str, value: Any) -> None:
+    section: Any = value
+    for name in reversed(path.split(".")):
+        section = {name: section}
+    equipped = fleets.fleet(router=_EQUIPPED)
+    assert Hashes.of(fleets.fleet(router=fleets.merged(_EQUIPPED, section))) == Hashes.of(equipped)
 
 
 @pytest.mark.parametrize(("path", "value"), ROUTER_ROLLS_NOTHING.items())
