@@ -193,6 +193,8 @@ def test_counts_money_and_ratio_are_told_as_they_are():
     assert (computed.cost.usd_per_hour, computed.ratio, computed.endpoint) == ("47.50", "3", FACTS.endpoint)
     assert (computed.large.summary, computed.small.summary, computed.small.desired) == ("1/1", "3/3", 3)
     assert status.compute(fleets.fleet(large=price), FACTS, NOW).cost.usd_per_hour == ""
+    tokens = {"price": {"usdPerMillionTokens": {"prompt": 1, "completion": 2}}}
+    assert status.compute(fleets.fleet(large=price, small=tokens), FACTS, NOW).cost.usd_per_hour == ""
     assert status.compute(fleets.fleet(), large(ready=0), NOW).ratio == ""
 
 

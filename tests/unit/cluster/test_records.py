@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
 from heterofleet.api import labels
 from heterofleet.cluster.records import Ended, NodeRecord, PodRecord, Taint
 from unit.cluster.builders import CREATED, child, node, pod, stored
@@ -112,6 +114,14 @@ def test_a_finished_container_tells_its_exit() -> None:
     ]
     record = PodRecord.of(manifest)
     assert (record.ended, record.finished) == (Ended(1, "Error", "", None), True)
+
+
+@pytest.mark.parametrize(("conditions", "mounted"), [([], True), (["True"], True), (["False"], False)])
+def test_a_pod_says_whether_its_volumes_are_there(conditions: list[str], mounted: bool) -> None:
+    manifest = stored(pod("a"))
+    told = [{"type": "PodReadyToStartContainers", "status": status} for status in conditions]
+    manifest["status"]["conditions"] = told
+    assert PodRecord.of(manifest).mounted is mounted
 
 
 def test_a_node() -> None:

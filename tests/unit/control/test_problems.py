@@ -1,6 +1,7 @@
 """What is wrong with a fleet, in sentences that help."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from heterofleet.api.conditions import InstanceState, InstanceStatus, LastExit, Reason
 from heterofleet.cluster import errors
@@ -60,3 +61,18 @@ def test_a_pod_that_keeps_exiting_is_told_until_it_is_ready_again():
     assert sentence.endswith("the last line)")
     assert len(sentence) < 300
     assert problems.restarting([replace(exited, ready=True)]) == ""
+
+
+def test_a_missing_secret_shows_in_a_router_that_waits_for_its_volumes() -> None:
+    created = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    waiting = pod("a", scheduled=True, mounted=False)
+    late = created + timedelta(seconds=30)
+    assert problems.of_mounts([waiting, pod("b")], ["keys", "redis"], late) == [
+        Finding(
+            Reason.SECRET_MISSING,
+            "router: a pod waits for its volumes: is there a Secret keys and a Secret redis?",
+        )
+    ]
+    assert problems.of_mounts([waiting], ["keys"], late - timedelta(seconds=1)) == []
+    assert problems.of_mounts([waiting], [], late) == []
+    assert problems.of_mounts([pod("a", mounted=False), pod("b", scheduled=True)], ["keys"], late) == []
