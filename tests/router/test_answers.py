@@ -82,12 +82,23 @@ async def test_a_store_that_is_away_is_a_miss_and_is_left_alone_for_a_second():
     for _ in range(5):
         assert await router.cache.get(b"k") is None
         await router.cache.put(b"j", b"answer")
-    assert server.asked == 1
+    assert server.asked == 2, "one look, one put"
     assert await router.cache.get(b"j") == Answer(b"answer", NOW)
     server.away = False
     router.now += 1
     await router.cache.put(b"k", b"answer")
     assert await Router(server).cache.get(b"k") == Answer(b"answer", NOW + 1)
+
+
+async def test_a_look_that_failed_does_not_keep_answers_from_the_store():
+    """A put has a second and makes the connection; looks of 50 ms alone might never make it."""
+    server = Server()
+    router = Router(server)
+    server.away = True
+    assert await router.cache.get(b"k") is None
+    server.away = False
+    await router.cache.put(b"k", b"answer")
+    assert await Router(server).cache.get(b"k") == Answer(b"answer", NOW)
 
 
 async def test_a_store_of_this_router_alone_is_not_asked():

@@ -109,16 +109,26 @@ class RedisStore:
     """A Store on the server at `host`:`port`; connects when it is first used, and again whenever it must."""
 
     def __init__(
-        self, host: str, port: int, *, namespace: str, fleet: str, tls: bool = False, password_file: Path | None = None
+        self,
+        host: str,
+        port: int,
+        *,
+        namespace: str,
+        fleet: str,
+        tls: bool = False,
+        password_file: Path | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        cache_timeout_seconds: float = CACHE_TIMEOUT_SECONDS,
     ) -> None:
         self._prefix = f"heterofleet:{namespace}:{fleet}:"
+        self._timeout_seconds, self._cache_timeout_seconds = timeout_seconds, cache_timeout_seconds
         self._client = client.Redis(
             host=host,
             port=port,
             ssl=tls,
             credential_provider=_PasswordFile(password_file) if password_file is not None else None,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
             # Once more at once: the connections of a server that was restarted are found dead when they are used.
             retry=Retry(NoBackoff(), 1),
         )
@@ -137,57 +147,57 @@ class RedisStore:
         ]
         epoch = secrets.token_hex(8)
         head: list[_Argument] = [self._prefix, batch.router, batch.number, batch.oldest, _SPEND_SECONDS, epoch]
-        async with _within(TIMEOUT_SECONDS):
+        async with _within(self._timeout_seconds):
             await self._add_spend(args=[*head, *spends])
 
     async def read_spend(self, cursor: str, *, router: str, now: float) -> Totals:
         epoch, _, seen = cursor.partition(":")
         since = now - PRESENT_SECONDS
         args = [self._prefix, epoch, seen or -1, router, now, since, secrets.token_hex(8)]
-        async with _within(TIMEOUT_SECONDS):
+        async with _within(self._timeout_seconds):
             present, version, read_from, routers, spent = await self._read_spend(args=args)
         totals = {tenant.decode(): _buckets(fields) for tenant, fields in spent}
         return Totals(f"{present.decode()}:{version}", read_from < 0, routers, totals)
 
     async def cache_get(self, key: bytes) -> bytes | None:
-        async with _within(CACHE_TIMEOUT_SECONDS):
+        async with _within(self._cache_timeout_seconds):
             found: Any = await self._client.get(f"{self._prefix}answer:{key.hex()}")
         return found if isinstance(found, bytes) else None
 
     async def cache_put(self, key: bytes, value: bytes, *, ttl_seconds: float) -> None:
-        async with _within(TIMEOUT_SECONDS):
+        async with _within(self._timeout_seconds):
             await self._client.set(f"{self._prefix}answer:{key.hex()}", value, px=max(1, round(ttl_seconds * 1000)))
 
     async def review_put(self, held: Held, *, deadline: float, most: int, now: float) -> bool:
         ttl = max(1, round(deadline - now + KEPT_SECONDS))
         args: list[_Argument] = [self._prefix, held.id, deadline, most, now, ttl, held.summary, held.detail]
-        async with _within(TIMEOUT_SECONDS):
+        async with _within(self._timeout_seconds):
             return bool(await self._put(args=args))
 
     async def review_list(self, now: float) -> Sequence[bytes]:
-        async with _within(TIMEOUT_SECONDS):
+        async with _within(self._timeout_seconds):
             ids: Any = await self._client.zrangebyscore(f"{self._prefix}reviews", f"({now}", "+inf")
             summaries = await self._fields((id.decode() for id in ids), "summary")
         return [summary for summary in summaries if summary is not None]
 
     async def review_get(self, id: str) -> Held | None:
-        async with _within(TIMEOUT_SECONDS):
+        async with _within(self._timeout_seconds):
             found: Any = await self._client.hmget(self._review(id), ["summary", "detail", "outcome"])
         summary, detail, outcome = found
         return None if summary is None or detail is None else Held(id, summary, detail, outcome)
 
     async def review_settle(self, id: str, outcome: bytes) -> bytes | None:
-        async with _within(TIMEOUT_SECONDS):
+        async with _within(self._timeout_seconds):
             standing: bytes | None = await self._settle(args=[self._prefix, id, outcome])
         return standing
 
     async def review_outcomes(self, ids: Sequence[str]) -> Mapping[str, bytes]:
-        async with _within(TIMEOUT_SECONDS):
+        async with _within(self._timeout_seconds):
             outcomes = await self._fields(ids, "outcome")
         return {id: outcome for id, outcome in zip(ids, outcomes, strict=True) if outcome is not None}
 
     async def review_remove(self, id: str) -> None:
-        async with _within(TIMEOUT_SECONDS), self._client.pipeline(transaction=True) as pipeline:
+        async with _within(self._timeout_seconds), self._client.pipeline(transaction=True) as pipeline:
             pipeline.delete(self._review(id))
             pipeline.zrem(f"{self._prefix}reviews", id)
             await pipeline.execute()
