@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heterofleet.router import sse
 from heterofleet.router.answer import LONGEST_TEXT, Answer, AnswerError, EngineFailure, MalformedAnswer, Usage
-from heterofleet.router.answerstream import LONGEST_EVENT, StreamReader
+from heterofleet.router.answerstream import StreamReader
 from heterofleet.router.openai import Operation
 from router import answers
 
@@ -95,7 +96,7 @@ def test_only_so_much_of_a_text_is_kept():
         (Operation.CHAT, b"data: {}\n\n"),
         (Operation.CHAT, b'data: {"choices":[5]}\n\n'),
         (Operation.CHAT, b'data: {"choices":[{"index":"0"}]}\n\n'),
-        (Operation.CHAT, b"data: " + b"x" * LONGEST_EVENT),
+        (Operation.CHAT, b"data: " + b"x" * sse.LONGEST_EVENT),
         (Operation.COMPLETIONS, b'data: {"choices":null}\n\n'),
         (Operation.RESPONSES, b'data: {"choices":[]}\n\n'),
         (Operation.RESPONSES, b'data: {"type":"response.completed"}\n\n'),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heterofleet.router import splice
+from heterofleet.router import splice, sse
 from heterofleet.router.openai import Operation
 from heterofleet.router.splice import StreamScrubber, Unspliceable
 
@@ -169,7 +169,9 @@ def test_log_probabilities_leave_an_event_whose_data_has_several_lines():
     assert scrubber.feed(event) == b'event: x\ndata: {"choices":[{"index":0, "logprobs":null}]}\n\n'
 
 
-@pytest.mark.parametrize("body", [b'{"logprobs" 1}', b'{"choices":[{"logprobs":1 2}]}', b'["logprobs"', b'"logprobs"'])
+@pytest.mark.parametrize(
+    "body", [b'{"logprobs" 1}', b'{1:"logprobs"}', b'{"choices":[{"logprobs":1 2}]}', b'["logprobs"', b'"logprobs"']
+)
 def test_an_answer_that_is_no_json_is_not_spliced(body: bytes):
     with pytest.raises(Unspliceable):
         splice.without_logprobs(Operation.CHAT, body)
@@ -177,5 +179,5 @@ def test_an_answer_that_is_no_json_is_not_spliced(body: bytes):
 
 def test_an_event_beyond_all_bounds_is_passed_on():
     scrubber = StreamScrubber(Operation.CHAT, drop_usage=True, drop_logprobs=False)
-    long = b"data: " + b"x" * splice.LONGEST_EVENT
+    long = b"data: " + b"x" * sse.LONGEST_EVENT
     assert scrubber.feed(long) == long

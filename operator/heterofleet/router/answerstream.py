@@ -10,12 +10,10 @@ from typing import Any, Final
 
 import orjson
 
-from heterofleet.router import answer
+from heterofleet.router import answer, sse
 from heterofleet.router.answer import LONGEST_TEXT, Answer, EngineFailure, MalformedAnswer, Usage
 from heterofleet.router.openai import Operation
 
-LONGEST_EVENT: Final = 4_194_304
-"""Bytes of one event beyond which a stream is malformed."""
 LONGEST_REFUSAL: Final = 4096
 
 
@@ -74,8 +72,8 @@ class StreamReader:
         self._pending.append(data)
         self._pending_bytes += len(data)
         if b"\n" not in data and b"\r" not in data:
-            if self._pending_bytes > LONGEST_EVENT:
-                raise MalformedAnswer(f"an event of the engine's stream is longer than {LONGEST_EVENT} bytes")
+            if self._pending_bytes > sse.LONGEST_EVENT:
+                raise MalformedAnswer(f"an event of the engine's stream is longer than {sse.LONGEST_EVENT} bytes")
             return
         lines = b"".join(self._pending).splitlines(keepends=True)
         # A line that ends with \r may be one that ends with \r\n, cut between the two.

@@ -15,19 +15,14 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from heterofleet.router import sse
 from heterofleet.router.openai import Operation
-
-LONGEST_EVENT: Final = 4_194_304
-"""Bytes of one event of a stream beyond which it is passed on as it is."""
 
 _SCAN: Final[Callable[[str, int], tuple[Any, int]]] = json.JSONDecoder(strict=False).scan_once  # type: ignore[attr-defined]  # typeshed leaves it out
 _SPACE: Final = re.compile(r"[ \t\n\r]*+(?=.)", re.DOTALL).match
-_UNREADABLE: Final = (StopIteration, ValueError, IndexError, RecursionError)
+_UNREADABLE: Final = (StopIteration, ValueError, IndexError, AttributeError, RecursionError)
 """What the scanner and the walk raise where there is no JSON, or where it is nested too deep."""
 _USAGE: Final = re.compile(rb'"usage"[ \t\r\n]*:[ \t\r\n]*\{').search
-# The groups are atomic, or the \r and the \n of one line end would count as two.
-_EVENT_END: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
-_LINE_END: Final = re.compile(rb"\r\n|\n|\r")
 
 _Path = tuple[str | None, ...]
 """Where a value is: the key of an object, or None for each element of a list."""
@@ -101,7 +96,7 @@ def is_usage_chunk(event: bytes) -> bool:
     if b'"usage"' not in event or not _USAGE(event):
         return False
     try:
-        chunk = orjson.loads(_payload(event))
+        chunk = orjson.loads(sse.payload(event))
     except orjson.JSONDecodeError:
         return False
     return isinstance(chunk, dict) and chunk.get("choices") == [] and isinstance(chunk.get("usage"), dict)
@@ -113,33 +108,23 @@ class StreamScrubber:
     Data may be cut anywhere. What comes in whole events without either, as nearly all of it, passes untouched.
     """
 
-    __slots__ = ("_drop_logprobs", "_drop_usage", "_held", "_operation")
+    __slots__ = ("_drop_logprobs", "_drop_usage", "_operation", "_splitter")
 
     def __init__(self, operation: Operation, *, drop_usage: bool, drop_logprobs: bool) -> None:
         self._operation = operation
         self._drop_usage = drop_usage
         self._drop_logprobs = drop_logprobs
-        self._held = b""
+        self._splitter = sse.Splitter()
 
     def feed(self, data: bytes) -> bytes:
         """What may leave now; the beginning of an event waits for its end."""
-        if not self._held and data.endswith(b"\n\n") and not self._concerns(data):
+        if not self._splitter.held and data.endswith(b"\n\n") and not self._concerns(data):
             return data
-        data = self._held + data
-        end = 0
-        pieces = []
-        for boundary in _EVENT_END.finditer(data):
-            pieces.append(self._scrubbed(data[end : boundary.end()]))
-            end = boundary.end()
-        self._held = data[end:]
-        if len(self._held) > LONGEST_EVENT:
-            pieces.append(self.flush())
-        return b"".join(pieces)
+        return b"".join([self._scrubbed(event) for event in self._splitter.feed(data)])
 
     def flush(self) -> bytes:
         """What is held when the stream ends."""
-        rest, self._held = self._held, b""
-        return self._scrubbed(rest)
+        return self._scrubbed(self._splitter.flush())
 
     def _concerns(self, data: bytes) -> bool:
         usage = self._drop_usage and b'"usage"' in data and _USAGE(data) is not None
@@ -150,22 +135,12 @@ class StreamScrubber:
             return b""
         if not self._drop_logprobs or b'"logprobs"' not in event:
             return event
-        payload = _payload(event)
+        payload = sse.payload(event)
         try:
             scrubbed = without_logprobs(self._operation, payload)
         except Unspliceable:
             return event
-        if payload in event:
-            return event.replace(payload, scrubbed, 1)
-        # Data of several lines is one payload whose line ends are white space between its values.
-        others = [line for line in _LINE_END.split(event) if line and not line.startswith(b"data")]
-        return b"\n".join([*others, b"data: " + scrubbed.replace(b"\n", b" ")]) + b"\n\n"
-
-
-def _payload(event: bytes) -> bytes:
-    """The data of one event, its lines joined."""
-    lines = (line[5:] for line in _LINE_END.split(event) if line.startswith(b"data:"))
-    return b"\n".join(line[1:] if line.startswith(b" ") else line for line in lines)
+        return event.replace(payload, scrubbed, 1) if payload in event else sse.with_payload(event, scrubbed)
 
 
 def _rewritten(body: bytes, present: Mapping[str, object], removed: frozenset[str]) -> bytes:
@@ -211,6 +186,8 @@ def _members(text: str, at: int) -> list[_Member]:
     at = _next(text, at + 1)
     while text[at] != "}":
         key, colon = _SCAN(text, at)
+        if not key.isascii():
+            key = orjson.loads(text[at:colon].encode("latin-1"))
         value = _after(text, colon, ":")
         _, end = _SCAN(text, value)
         members.append(_Member(key, at, value, end))
