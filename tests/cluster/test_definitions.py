@@ -50,7 +50,7 @@ STATUS = FleetStatus(
     ),
     small=TierStatus(summary="4/4", desired=4, ready=4),
     ratio="4",
-    endpoint="http://chat-router.default.svc:8080",
+    endpoint="http://chat-router.default.svc:8080/v1",
     cost=CostStatus(usd_per_hour="70.40"),
 )
 
@@ -90,7 +90,7 @@ def test_the_columns_tell_the_state_of_a_fleet(defined: Cluster, namespace: str)
     assert header.split()[6:] == ["RATIO", "ENDPOINT", "MODEL", "AGE"]
     assert row.split()[6:9] == [
         "4",
-        "http://chat-router.default.svc:8080",
+        "http://chat-router.default.svc:8080/v1",
         "hf://Qwen/Qwen3-235B-A22B-Instruct-2507-FP8",
     ]
 
