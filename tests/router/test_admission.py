@@ -1,6 +1,8 @@
 """Who goes next, who may wait, and that every request that waits ends exactly once."""
 
+import gc
 import tracemalloc
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -82,10 +84,9 @@ def test_time_without_requests_saves_up_no_turns():
     admission = filled([(f"b{n}", ACT, "blue") for n in range(50)])
     for _ in range(30):
         admission.take(0.0)
-    for n in range(3):
+    for n in range(6):
         ticket(admission, f"r{n}", tenant="red")
-    assert [item[0] for item in drained(admission)[:6]].count("r") == 3
-    assert admission.take(0.0) is None
+    assert drained(admission)[:7] == ["r0", "b30", "r1", "b31", "r2", "b32", "r3"]
 
 
 def test_what_was_withdrawn_is_not_paid_for():
@@ -155,6 +156,12 @@ def test_who_has_less_waiting_displaces_who_floods_the_queue_until_they_are_even
     offered = [offer(admission, f"r{n}", tenant="red") for n in range(5)]
     assert [each.displaced if isinstance(each, Ticket) else None for each in offered] == ["b5", "b4", "b3", None, None]
     assert isinstance(offer(admission, "b", tenant="blue"), Refusal)
+
+
+def test_nobody_displaces_only_to_be_displaced_in_turn():
+    admission = filled([("b0", ACT, "blue"), ("b1", ACT, "blue"), ("r0", ACT, "red")], most=3)
+    assert isinstance(offer(admission, "r1", tenant="red"), Refusal)
+    assert isinstance(offer(admission, "b2", tenant="blue"), Refusal)
 
 
 def test_weight_counts_when_the_queue_is_full():
@@ -240,6 +247,23 @@ def test_tenants_that_come_and_go_take_no_memory():
     tracemalloc.stop()
     assert grown < 200_000
     assert drained(admission) == ["stays", "stays"]
+
+
+def test_nothing_is_kept_of_requests_that_have_ended():
+    class Item:
+        pass
+
+    admission: Admission[Item] = Admission(10)
+    taken, withdrawn, expired = Item(), Item(), Item()
+    references = [weakref.ref(item) for item in (taken, withdrawn, expired)]
+    ticket(admission, taken)
+    ticket(admission, expired, deadline=5.0)
+    admission.withdraw(ticket(admission, withdrawn))
+    assert admission.take(1.0) is taken
+    assert admission.expired(6.0) == [expired]
+    del taken, withdrawn, expired
+    gc.collect()
+    assert [reference() for reference in references] == [None, None, None]
 
 
 class Walk(RuleBasedStateMachine):
