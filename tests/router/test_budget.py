@@ -199,6 +199,16 @@ def test_without_the_store_each_of_four_routers_may_spend_a_quarter_of_what_was_
     assert (judgement.refusal is not None) == (expected is Standing.HARD)
 
 
+def test_what_the_store_has_acknowledged_is_no_longer_of_the_share():
+    books = ledger(routers=4)
+    answer(books, "blue", tokens(250))
+    batch = books.batch(NOW)
+    assert batch is not None
+    assert books.judge("blue", NOW + 4).standing is Standing.HARD
+    books.acknowledge(batch)
+    assert books.judge("blue", NOW + 4).standing is Standing.WITHIN
+
+
 def test_a_tenant_that_is_refused_for_want_of_the_store_is_told_so():
     books = ledger(routers=2)
     answer(books, "blue", tokens(600))

@@ -200,6 +200,19 @@ def test_at_its_deadline_a_request_goes_on_and_nobody_can_answer_any_more():
     virtual.run(go())
 
 
+def test_an_answer_in_the_last_moment_stands():
+    async def go() -> None:
+        site = Site(MemoryStore())
+        task = await site.hold(replace(REVIEW, deadline=NOW + 0.4))
+        await asyncio.sleep(0.3)
+        await site.there.answer("req-1", ACCEPTED)
+        assert await task == ACCEPTED
+        assert site.now() < NOW + 0.5, "before the other routers' answers were asked for"
+        await site.close()
+
+    virtual.run(go())
+
+
 def test_an_answer_after_the_deadline_conflicts_although_the_router_died():
     async def go() -> None:
         site = Site(MemoryStore())

@@ -213,6 +213,18 @@ async def test_a_torn_last_line_is_cut_off(tmp_path):
         assert path.read_bytes() == whole
 
 
+async def test_nothing_of_a_torn_line_is_left_behind_a_shorter_one(tmp_path):
+    path = tmp_path / "router.journal"
+    path.write_bytes(b"x" * 10_000)
+    store = FileStore.open(path)
+    await store.add_spend(batch(1, spend("blue", 1, 1)))
+    await store.close()
+    assert b"xx" not in path.read_bytes()
+    again = FileStore.open(path)
+    assert await spent(again) == {"blue": {BUCKET: Spent(1, 1)}}
+    await again.close()
+
+
 async def test_a_journal_that_is_damaged_before_its_end_is_refused(tmp_path):
     path = tmp_path / "router.journal"
     store = FileStore.open(path)
