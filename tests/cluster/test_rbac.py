@@ -37,6 +37,8 @@ POLICY = {
     "rules": [{"level": "Metadata", "users": [USER]}, {"level": "None"}],
 }
 
+AUTOSCALED = {"instances": {"min": 2, "max": 3}, "resources": {"requests": {"cpu": "10m"}}}
+
 Right = tuple[str, str, str]
 """Group, resource and verb."""
 UNLOGGED: dict[Right, str] = {
@@ -160,9 +162,13 @@ def live_through_all(site: Site, kubeconfig: Path) -> None:
     site.create(large={**quick, **cached}, small=quick)
     with OperatorProcess(kubeconfig, lease_namespace=SYSTEM):
         site.wait_ready()
-        site.edit(large={"instances": {"min": 2}}, small={"engine": {"maxNumSeqs": 32}})
+        site.edit(large={"instances": {"min": 2}}, small={"engine": {"maxNumSeqs": 32}}, router=AUTOSCALED)
         site.wait_ready(within=60)
-        site.edit(large={"instances": {"min": 1}}, monitoring={"podMonitor": False, "prometheusRule": False})
+        site.edit(
+            large={"instances": {"min": 1}},
+            monitoring={"podMonitor": False, "prometheusRule": False},
+            router={"instances": {"max": None}},
+        )
         site.wait_ready(within=60)
         leave_behind(site, "chat-supervisor-older")
         site.edit(large={"instances": {"min": 5}})

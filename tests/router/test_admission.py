@@ -256,11 +256,11 @@ def test_nothing_is_kept_of_requests_that_have_ended():
     admission: Admission[Item] = Admission(10)
     taken, withdrawn, expired = Item(), Item(), Item()
     references = [weakref.ref(item) for item in (taken, withdrawn, expired)]
-    ticket(admission, taken)
     ticket(admission, expired, deadline=5.0)
-    admission.withdraw(ticket(admission, withdrawn))
-    assert admission.take(1.0) is taken
     assert admission.expired(6.0) == [expired]
+    ticket(admission, taken)
+    admission.withdraw(ticket(admission, withdrawn))
+    assert admission.take(7.0) is taken
     del taken, withdrawn, expired
     gc.collect()
     assert [reference() for reference in references] == [None, None, None]
