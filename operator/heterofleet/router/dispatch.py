@@ -108,7 +108,7 @@ class Dispatcher:
             _settle(gone, NoPlace("a plan request took its place in the queue", self.waiting[tier].retry_after(now)))
         return await self._settled(waiting, offered)
 
-    async def _settled(self, waiting: _Waiting, ticket: Ticket) -> Place | NoPlace:
+    async def _settled(self, waiting: _Waiting, ticket: Ticket[_Waiting]) -> Place | NoPlace:
         try:
             return await waiting.answer
         except asyncio.CancelledError:
@@ -121,10 +121,7 @@ class Dispatcher:
 
     def release(self, place: Place, weight: float) -> None:
         """Gives a place back."""
-        endpoint = place.endpoint
-        endpoint.in_flight -= 1
-        endpoint.load = max(0.0, endpoint.load - weight) if endpoint.in_flight else 0.0
-        endpoint.idle_since = self._now()
+        place.endpoint.give_back(weight, self._now())
         if any(map(len, self.waiting.values())):
             self.hand_on()
 
@@ -166,7 +163,7 @@ class Dispatcher:
         elif need.affinity is None:
             found = pick.least_load(open_, self._random)
         else:
-            found = pick.affine(group.ring, need.affinity, open_, self._affinity.load_bound)
+            found = pick.affine(group.ring, need.affinity, open_, self._affinity.load_bound, need.weight)
         return self._taken(found, tier, need)
 
     def _quickly(self, serving: tuple[Endpoint, ...], most: int, now: float) -> Endpoint | None:
@@ -190,8 +187,7 @@ class Dispatcher:
         return self._registry.groups[Tier.LARGE].with_room(most, now)
 
     def _taken(self, endpoint: Endpoint, tier: Tier, need: Need) -> Place:
-        endpoint.in_flight += 1
-        endpoint.load += need.weight
+        endpoint.take(need.weight)
         return Place(endpoint, tier)
 
 

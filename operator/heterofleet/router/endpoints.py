@@ -7,13 +7,18 @@ connections survive whatever the source says of its readiness.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from heterofleet.api.labels import Tier
 from heterofleet.api.policy import BreakerPolicy
+from heterofleet.router import pick
 from heterofleet.router.breaker import Breaker
 from heterofleet.router.pick import Ring
 from heterofleet.router.upstream import Pool
+
+
+FOREIGN_WEIGHT: Final = float(pick.EXPECTED_TOKENS)
+"""Work of a request that another router sent, of which only its existence is known."""
 
 
 class Address(NamedTuple):
@@ -38,14 +43,16 @@ class Sighting:
     draining: bool = False
     life: str = ""
     """Changes when another process took the address: counts and breaker begin anew."""
+    model: str | None = None
+    """The only name that the engine answers to, where it does not know ours."""
 
 
 class Endpoint:
     """One engine. `load` is the work in flight in units of `pick.weight`, ours and what the engine has from others."""
 
     __slots__ = (
-        "address", "breaker", "draining", "foreign", "head", "idle_since", "in_flight", "key", "life", "load", "pool",
-        "ready", "tier",
+        "_own", "address", "breaker", "draining", "foreign", "head", "idle_since", "in_flight", "key", "life", "load",
+        "model", "pool", "ready", "tier",
     )  # fmt: skip
 
     def __init__(self, seen: Sighting, breaker: Breaker, now: float) -> None:
@@ -58,10 +65,31 @@ class Endpoint:
         self.breaker = breaker
         self.pool = Pool(seen.address.host, seen.address.port)
         self.head = f"\r\nhost: {self.key}\r\n".encode()
+        self.model = seen.model
         self.in_flight = 0
         self.load = 0.0
         self.foreign = 0
         self.idle_since = now
+        self._own = 0.0
+
+    def take(self, weight: float) -> None:
+        """One more request of ours, of this much work."""
+        self.in_flight += 1
+        self._own += weight
+        self.load = self._own + self.foreign * FOREIGN_WEIGHT
+
+    def give_back(self, weight: float, now: float) -> None:
+        """A request of ours has ended."""
+        self.in_flight -= 1
+        # With nothing in flight there is no work, whatever the sums of floats say.
+        self._own = max(0.0, self._own - weight) if self.in_flight else 0.0
+        self.load = self._own + self.foreign * FOREIGN_WEIGHT
+        self.idle_since = now
+
+    def heard(self, held: int) -> None:
+        """The engine says how many requests it holds: what is not ours is other routers'."""
+        self.foreign = max(0, held - self.in_flight)
+        self.load = self._own + self.foreign * FOREIGN_WEIGHT
 
     @property
     def serves(self) -> bool:

@@ -29,7 +29,7 @@ def text_as_json_object(text: str) -> Any:
 
 def sightings(config: RouterConfig) -> list[Sighting]:
     """The engines that a file names."""
-    return [Sighting(address(endpoint), endpoint.tier) for endpoint in config.endpoints]
+    return [Sighting(address(endpoint), endpoint.tier, model=endpoint.model) for endpoint in config.endpoints]
 
 
 def address(endpoint: StaticEndpoint) -> Address:

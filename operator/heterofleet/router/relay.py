@@ -6,14 +6,16 @@ piece goes to the client in the same call in which it came, without a task in be
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from heterofleet.router.inbound import Exchange
-from heterofleet.router.upstream import ClosedEarly, Garbage, TimedOut, UpstreamError
+from heterofleet.router.upstream import Garbage, TimedOut, UpstreamError
 
 _BEGINNINGS: Final = (b"data:", b"event:", b"id:", b"retry:", b":", b"\n", b"\r\n")
-MOST_EVENT_BYTES: Final = 4 * 2**20
+LAST_PIECES: Final = 6
+"""An engine writes its usage in the last event but one; a piece may be cut by the network."""
 
 
 class Attempt:
@@ -117,80 +119,61 @@ class Follower(Protocol):
     def ended(self, error: UpstreamError | None) -> None: ...
 
 
-class EventEdit(Protocol):
-    """What is taken out of a stream, or changed in it, event by event."""
-
-    def __call__(self, events: bytes) -> bytes: ...
+Edit = Callable[[bytes], bytes]
+"""What is taken out of a stream on its way; it may hold back the beginning of an event."""
 
 
 class StreamRelay:
     """Passes a stream on to a client. `done` ends with the stream; `error` says how, if not well."""
 
     __slots__ = (
-        "_abort", "_edit", "_exchange", "_last", "_now", "_observe", "_tail", "done", "error", "finished", "first_at",
-        "pieces", "usage_events",
+        "_abort", "_at_boundary", "_edit", "_exchange", "_last", "_last_at", "_now", "_observe", "done", "error",
+        "first_at", "pieces",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, exchange: Exchange, *, abort: Callable[[], None],
-                 edit: EventEdit | None, observe: Callable[[float], None] | None) -> None:  # fmt: skip
+                 edit: Edit | None, observe: Callable[[float], None] | None) -> None:  # fmt: skip
         self.done: asyncio.Future[None] = loop.create_future()
         self.error: UpstreamError | None = None
         self.pieces = 0
         self.first_at = 0.0
-        self.finished = False
-        self.usage_events = b""
         self._now = loop.time
-        self._last = 0.0
+        self._last_at = 0.0
         self._exchange = exchange
         self._abort = abort
         self._edit = edit
         self._observe = observe
-        self._tail = b""
+        self._at_boundary = True
+        self._last: deque[bytes] = deque(maxlen=LAST_PIECES)
 
     def piece(self, data: bytes) -> float:
         now = self._now()
-        if self._tail:
-            data, self._tail = self._tail + data, b""
-        if not data.endswith((b"\n\n", b"\r\n\r\n")):
-            data = self._whole_events(data)
-        if data and self.error is None:
-            self._pass_on(data, now)
+        if self.error is not None:
+            return now
+        if self._at_boundary and not data.startswith(_BEGINNINGS):
+            self._stop(Garbage("what came is not a stream of events"))
+            return now
+        self._at_boundary = data.endswith(b"\n\n")
+        if not self.first_at:
+            self.first_at = now
+        elif self._observe is not None:
+            self._observe(now - self._last_at)
+        self._last_at = now
+        self.pieces += 1
+        self._last.append(data)
+        self._exchange.send(data if self._edit is None else self._edit(data))
         return now
 
-    def _pass_on(self, data: bytes, now: float) -> None:
-        if not data.startswith(_BEGINNINGS):
-            self._stop(Garbage("what came is not a stream of events"))
-            return
-        if self._last and self._observe is not None:
-            self._observe(now - self._last)
-        elif not self.first_at:
-            self.first_at = now
-        self._last = now
-        self.pieces += 1
-        if b'"usage":' in data:
-            self.usage_events = data
-        if b"[DONE]" in data or b"response.completed" in data:
-            self.finished = True
-        self._exchange.send(data if self._edit is None else self._edit(data))
-
     def ended(self, error: UpstreamError | None) -> None:
-        if self.done.done():
-            return
-        if self._tail and error is None:
-            error = ClosedEarly("the stream ended within an event")
-        self.error = self.error or error
-        self.done.set_result(None)
+        if not self.done.done():
+            self.error = self.error or error
+            self.done.set_result(None)
 
-    def _whole_events(self, data: bytes) -> bytes:
-        """The part of `data` that ends with an event; what is left waits for its rest."""
-        cut = max((at + len(blank) for blank in (b"\n\n", b"\r\n\r\n") if (at := data.rfind(blank)) >= 0), default=0)
-        self._tail = data[cut:]
-        if len(self._tail) > MOST_EVENT_BYTES:
-            self._stop(Garbage(f"an event is longer than {MOST_EVENT_BYTES} bytes"))
-        return data[:cut]
+    @property
+    def tail(self) -> bytes:
+        """The last pieces, which tell the usage and whether the stream came to its end."""
+        return b"".join(self._last)
 
     def _stop(self, error: UpstreamError) -> None:
-        self.error = error
-        self._tail = b""
         self._abort()
         self.ended(error)

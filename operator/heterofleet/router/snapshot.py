@@ -7,27 +7,18 @@ A configuration that cannot be used is refused with a sentence and the former on
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
 
 from heterofleet.api import routing
 from heterofleet.api.labels import Tier
 from heterofleet.api.policy import Profile, RouterPolicy
 from heterofleet.api.routing import ModelName, Plan, RouterConfig, TierEndpoints
+from heterofleet.router.budget import Price
 from heterofleet.router.classify import Classifier, Weights
 from heterofleet.router.compliance import InvalidRule, Rules
-
-VERSIONS: Final = (routing.API_VERSION,)
 
 
 class Rejected(Exception):
     """A configuration that cannot be used; its text says what to write instead."""
-
-
-class Price(NamedTuple):
-    """USD per million tokens."""
-
-    prompt: float = 0.0
-    completion: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +56,7 @@ def compile_config(text: str, weights: Weights) -> Snapshot:
     """Raises Rejected."""
     try:
         config, unknown = routing.read(text)
-        rules = Rules(config.policy.compliance) if config.policy.compliance.rules else None
+        rules = Rules.compile(config.policy.compliance) if config.policy.compliance.rules else None
     except (routing.Unreadable, InvalidRule) as exc:
         raise Rejected(str(exc)) from exc
     policy = config.policy

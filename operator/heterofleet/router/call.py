@@ -1,0 +1,143 @@
+"""One request on its way through the router: what was decided of it, what was tried, and how it ended.
+
+Made by `pipeline`, filled by what it passes, and told to client, metrics and access log at its end.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from heterofleet.api.labels import Tier
+from heterofleet.router.answer import Usage
+from heterofleet.router.classify import Decision
+from heterofleet.router.dispatch import Need
+from heterofleet.router.inbound import Exchange
+from heterofleet.router.openai import Operation, Request
+from heterofleet.router.policy import Attempt, Traits
+from heterofleet.router.snapshot import Snapshot
+from heterofleet.router.tiering import Choice
+
+ANONYMOUS: Final = ""
+"""The tenant of everyone, where no keys are asked for."""
+
+
+class Ending(StrEnum):
+    """How a request ended; the value is the label of metrics and logs."""
+
+    OK = "ok"
+    FLAWED = "flawed"
+    CACHED = "cached"
+    REVIEWED = "reviewed"
+    CLIENT_ERROR = "client_error"
+    UNAUTHORISED = "unauthorised"
+    DENIED = "denied"
+    BUDGET = "budget"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    CUT_OFF = "cut_off"
+    CANCELLED = "cancelled"
+
+
+class Given(NamedTuple):
+    """What an engine answered, whole."""
+
+    status: int
+    content_type: bytes
+    body: bytes
+
+
+class Call:
+    """The state of one request. Times are the loop's."""
+
+    __slots__ = (
+        "answers", "attempts", "body", "cache", "cache_key", "choice", "decision", "degraded", "ending", "endpoint", "exchange",
+        "first_at", "first_byte_sent", "head_tail", "need", "operation", "request", "request_id", "review", "sentence",
+        "snapshot", "status", "tenant", "tier", "traits", "usage",
+    )  # fmt: skip
+
+    def __init__(self, exchange: Exchange, operation: Operation, snapshot: Snapshot, request_id: bytes) -> None:
+        self.exchange = exchange
+        self.operation = operation
+        self.snapshot = snapshot
+        self.request_id = request_id
+        self.tenant = ANONYMOUS
+        self.request: Request | None = None
+        self.decision: Decision | None = None
+        self.choice: Choice | None = None
+        self.need: Need
+        self.traits: Traits
+        self.body = exchange.body
+        self.head_tail = b""
+        self.attempts: list[Attempt] = []
+        self.answers: list[Given | None] = []
+        self.tier: Tier | None = None
+        self.endpoint: str | None = None
+        self.usage: Usage | None = None
+        self.cache: str | None = None
+        self.cache_key: bytes | None = None
+        self.review: str | None = None
+        self.degraded = False
+        self.first_byte_sent = False
+        self.first_at = 0.0
+        self.status = 0
+        self.ending = Ending.CANCELLED
+        self.sentence = ""
+
+    @property
+    def asked(self) -> Request:
+        """The request, once it was read."""
+        assert self.request is not None, "the request was not read yet"  # noqa: S101  a defect of the pipeline's order
+        return self.request
+
+    def headers(self, content_type: bytes = b"application/json") -> bytes:
+        """The head lines of the answer, which say what was decided."""
+        lines = [b"content-type: ", content_type, b"\r\nx-request-id: ", self.request_id, b"\r\n"]
+        if self.decision is not None:
+            lines += (b"x-heterofleet-class: ", self.decision.request_class.encode(), b"\r\n")
+        if self.tier is not None:
+            lines += (b"x-heterofleet-tier: ", self.tier.encode(), b"\r\n")
+        if self.endpoint is not None:
+            lines += (b"x-heterofleet-endpoint: ", self.endpoint.encode(), b"\r\n")
+        lines.append(b"x-heterofleet-attempts: %d\r\n" % len(self.attempts))
+        if self.cache is not None:
+            lines += (b"x-heterofleet-cache: ", self.cache.encode(), b"\r\n")
+        if self.degraded:
+            lines.append(b"x-heterofleet-degraded: true\r\n")
+        if self.review is not None:
+            lines += (b"x-heterofleet-review: ", self.review.encode(), b"\r\n")
+        return b"".join(lines)
+
+    def log_entry(self, at: float, seconds: float) -> Mapping[str, Any]:
+        """One line of the access log. `at` is wall time."""
+        decision, choice, usage = self.decision, self.choice, self.usage
+        entry: dict[str, Any] = {
+            "at": at,
+            "id": self.request_id.decode("latin-1"),
+            "operation": self.operation,
+            "outcome": self.ending,
+            "status": self.status,
+            "seconds": seconds,
+        }
+        if self.request is not None:
+            entry["model"], entry["stream"] = self.request.model, self.request.stream
+        if self.tenant:
+            entry["tenant"] = self.tenant
+        if decision is not None:
+            entry["class"], entry["score"] = decision.request_class, decision.score
+            entry["classReason"] = decision.reason
+        if choice is not None:
+            entry["tier"], entry["tierReason"] = self.tier or choice.tier, choice.why
+        if self.endpoint is not None:
+            entry["endpoint"] = self.endpoint
+        if len(self.attempts) != 1 or self.attempts[0].flaw is not None:
+            entry["attempts"] = [
+                {"tier": a.tier, "endpoint": a.endpoint, "outcome": a.outcome, "flaw": a.flaw} for a in self.attempts
+            ]
+        if usage is not None:
+            entry["promptTokens"], entry["completionTokens"] = usage.prompt, usage.completion
+        for name, value in (("cache", self.cache), ("review", self.review), ("sentence", self.sentence or None)):
+            if value is not None:
+                entry[name] = value
+        if self.degraded:
+            entry["degraded"] = True
+        return entry

@@ -1,0 +1,408 @@
+"""Takes one request up the ladder: attempt after attempt, until `policy` says that it is done, or has failed.
+
+Stands between `pipeline`, which has decided class and tier, and the wire. What an attempt brought is turned into an
+`Outcome` here and nowhere else; what follows from it is `policy.decide`'s alone.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final, NamedTuple, Protocol
+
+from heterofleet.api.labels import Tier
+from heterofleet.api.policy import PlanOverflow
+from heterofleet.api.routing import RequestClass
+from heterofleet.router import answer, openai, policy, quality, requesthead, splice
+from heterofleet.router.answer import AnswerError, EngineFailure
+from heterofleet.router.answerstream import StreamReader
+from heterofleet.router.attempts import Attempts, Under
+from heterofleet.router.call import Call, Ending, Given
+from heterofleet.router.dispatch import Dispatcher, NoPlace, Place
+from heterofleet.router.endpoints import Endpoint, Registry
+from heterofleet.router.metrics import Metrics
+from heterofleet.router.openai import Operation
+from heterofleet.router.policy import Attempt, Outcome
+from heterofleet.router.quality import Verdict
+from heterofleet.router.relay import StreamRelay
+from heterofleet.router.splice import StreamScrubber
+from heterofleet.router.successes import Detour
+from heterofleet.router.upstream import ClosedEarly, ConnectFailed, Garbage, TimedOut, UpstreamError
+
+_BUSY: Final = (429, 503)
+_ERROR_EVENT: Final = b'data: {"error"'
+_OUTCOMES: Final = {
+    ConnectFailed: Outcome.CONNECT_FAILED,
+    ClosedEarly: Outcome.CLOSED_EARLY,
+    TimedOut: Outcome.TIMEOUT,
+    Garbage: Outcome.MALFORMED,
+}
+
+
+class Turned(Exception):
+    """A request that gets no place; `no_place` says why and when to come again."""
+
+    def __init__(self, status: int, no_place: NoPlace) -> None:
+        super().__init__(no_place.sentence)
+        self.status, self.no_place = status, no_place
+
+
+class Stale(Protocol):
+    """Where an old answer may still be found, when no engine gives a new one."""
+
+    def __call__(self, call: Call) -> Given | None: ...
+
+
+class Hold(Protocol):
+    """Holds an answer for a person; gives what is to be sent, and what became of the review."""
+
+    async def __call__(self, call: Call, number: int) -> tuple[Given, str]: ...
+
+
+class Tools(NamedTuple):
+    """What a climb works with; one set a process."""
+
+    loop: asyncio.AbstractEventLoop
+    registry: Registry
+    dispatcher: Dispatcher
+    attempts: Attempts
+    metrics: Metrics
+    detour: Callable[[], Detour]
+    stale: Stale
+    review: Hold
+    chance: random.Random
+    engine_key: Callable[[], bytes | None]
+
+
+class Climber:
+    """Climbs for every request of the router."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._now = tools.loop.time
+
+    async def climb(self, call: Call, tier: Tier) -> None:
+        """Answers the call. Raises Turned where it got no place at all."""
+        attempts = call.attempts
+        while True:
+            await self._attempt(call, tier)
+            action = self._decide(call)
+            if isinstance(action, policy.Cached):
+                given = self._tools.stale(call)
+                if given is not None:
+                    self._give_stale(call, given)
+                    return
+                call.traits = replace(call.traits, cached=False)
+                action = self._decide(call)
+            self._count(call, action, attempts[-1])
+            match action:
+                case policy.Done(number):
+                    self._give(call, number)
+                    return
+                case policy.Fail(status, sentence):
+                    self._fail(call, status, sentence)
+                    return
+                case policy.Review(number):
+                    await self._reviewed(call, number)
+                    return
+                case policy.Retry(after_seconds, exclude):
+                    call.need.tried = set(exclude)
+                    await asyncio.sleep(after_seconds)
+                case policy.Adjust():
+                    call.body = splice.put(call.body, call.asked.fields, action.changes(call.asked.fields))
+                case policy.Escalate(tier):
+                    call.need.tried = set()
+                case policy.Fallback(tier, degraded):
+                    call.need.tried, call.degraded = set(), degraded
+
+    def _decide(self, call: Call) -> policy.Action:
+        return policy.decide(
+            call.snapshot.policy,
+            call.traits,
+            call.attempts,
+            self._now(),
+            self._tools.chance,
+            first_byte_sent=call.first_byte_sent,
+        )
+
+    async def _attempt(self, call: Call, tier: Tier) -> None:
+        place = self._tools.dispatcher.take(tier, call.need) or await self._wait(call, tier)
+        if place is None:
+            call.attempts.append(Attempt(tier, Outcome.UNAVAILABLE))
+            call.answers.append(None)
+            return
+        endpoint, began = place.endpoint, self._now()
+        endpoint.breaker.sent(began)
+        outcome = Outcome.CLIENT_GONE
+        try:
+            outcome = await self._ask(call, place)
+        finally:
+            _tell(endpoint, outcome, began, self._now())
+            self._tools.dispatcher.release(place, call.need.weight)
+
+    async def _wait(self, call: Call, tier: Tier) -> Place | None:
+        """A place, or None where the tier has nobody who works and another may answer. Raises Turned."""
+        policy_, plan = call.snapshot.policy, call.need.request_class is RequestClass.PLAN
+        works = self._tools.registry.groups[tier].works(self._now())
+        if not works and self._other_works(call, tier):
+            return None
+        if works and plan and tier is Tier.LARGE and policy_.queue.when_plan_overflows is not PlanOverflow.WAIT:
+            if policy_.queue.when_plan_overflows is PlanOverflow.REFUSE:
+                raise Turned(429, NoPlace("the large tier is full", 1.0))
+            call.degraded = True
+            place = self._tools.dispatcher.take(Tier.SMALL, call.need)
+            if place is not None:
+                return place
+        answered = await self._tools.dispatcher.wait(tier, call.need)
+        if isinstance(answered, Place):
+            return answered
+        if answered.timed_out and not self._tools.registry.groups[tier].works(self._now()):
+            return None
+        raise Turned(503 if answered.timed_out else 429, answered)
+
+    def _other_works(self, call: Call, tier: Tier) -> bool:
+        """Whether the fallback has somebody to ask; else it is better to wait for the tier to come."""
+        fallback = call.snapshot.policy.fallback
+        other = Tier.SMALL if tier is Tier.LARGE else Tier.LARGE
+        allowed = fallback.large_for_small if other is Tier.LARGE else fallback.small_for_large
+        return allowed and not call.traits.pinned and self._tools.registry.groups[other].works(self._now())
+
+    async def _ask(self, call: Call, place: Place) -> Outcome:
+        endpoint = place.endpoint
+        tier = endpoint.tier
+        seconds = max(0.0, call.traits.deadline - self._now())
+        request = requesthead.whole(call.operation, endpoint.head, call.head_tail, self._body(call, endpoint))
+        reader = self._holding(call)
+        hold = None if reader is None else reader.holds
+        under = await self._tools.attempts.begin(endpoint, request, seconds, hold)
+        try:
+            attempt, given = self._read(call, tier, endpoint, under, reader)
+            call.attempts.append(attempt)
+            call.answers.append(given)
+            if attempt.outcome is Outcome.GOOD and under.attempt.streaming:
+                attempt = await self._stream(call, attempt, under)
+                call.attempts[-1] = attempt
+            self._learn(attempt)
+            return attempt.outcome
+        finally:
+            under.abort()
+
+    def _body(self, call: Call, endpoint: Endpoint) -> bytes:
+        if endpoint.model is None:
+            return call.body
+        return splice.put(call.body, call.asked.fields, {"model": endpoint.model})
+
+    def _holding(self, call: Call) -> "_Held | None":
+        characters = call.snapshot.policy.quality.hold_stream_characters
+        if not call.asked.stream or not characters or call.snapshot.lean:
+            return None
+        return _Held(call.operation, characters)
+
+    def _read(
+        self, call: Call, tier: Tier, endpoint: Endpoint, under: Under, held: "_Held | None"
+    ) -> tuple[Attempt, Given | None]:
+        """How an attempt ended, as far as it has."""
+        raw = under.attempt
+        if raw.error is not None and not (raw.streaming and raw.size):
+            outcome = _OUTCOMES[type(raw.error)]
+            if outcome is Outcome.TIMEOUT and raw.status:
+                outcome = Outcome.STALLED
+            return Attempt(tier, outcome, endpoint.key), None
+        if raw.status != 200:
+            return Attempt(tier, _refused(raw.status), endpoint.key), _given(under)
+        if raw.streaming:
+            return Attempt(tier, *_beginning(call, under, held, endpoint.key)), None
+        if call.asked.stream:
+            # It was asked to stream and answers whole: what it says is still an answer, or an error in one.
+            pass
+        return self._judged(call, tier, endpoint, _given(under))
+
+    def _judged(self, call: Call, tier: Tier, endpoint: Endpoint, given: Given) -> tuple[Attempt, Given | None]:
+        config = call.snapshot.policy.quality
+        if call.snapshot.lean or not config.enabled:
+            call.usage = answer.usage_of_body(given.body)
+            return Attempt(tier, Outcome.GOOD, endpoint.key), given
+        try:
+            said = answer.from_body(call.operation, given.body)
+        except EngineFailure:
+            return Attempt(tier, Outcome.ENGINE_ERROR, endpoint.key), given
+        except AnswerError:
+            return Attempt(tier, Outcome.MALFORMED, endpoint.key), None
+        call.usage = said.usage
+        verdict = quality.judge(said, call.asked, config)
+        return _verdict(tier, endpoint.key, verdict), given
+
+    async def _stream(self, call: Call, attempt: Attempt, under: Under) -> Attempt:
+        """Passes a stream that began well on to the client; how it ended."""
+        exchange, metrics, lean = call.exchange, self._tools.metrics, call.snapshot.lean
+        observe = None if lean else metrics.inter_token_seconds.of(attempt.tier).observe
+        relay = StreamRelay(self._tools.loop, exchange, abort=under.abort, edit=_scrubber(call), observe=observe)
+        call.tier, call.endpoint, call.first_byte_sent, call.status = attempt.tier, attempt.endpoint, True, 200
+        exchange.begin(200, call.headers(b"text/event-stream; charset=utf-8"))
+        exchange.on_pressure(under.pressed)
+        under.attempt.follow(relay)
+        await relay.done
+        exchange.on_pressure(None)
+        call.first_at = relay.first_at
+        tail = relay.tail
+        call.usage = answer.usage_of_chunk(tail)
+        error = relay.error
+        if error is None and not _ended(call.operation, tail):
+            error = ClosedEarly("the stream ended before its end")
+        if error is None:
+            return attempt
+        outcome = Outcome.STALLED if isinstance(error, TimedOut) else _OUTCOMES[type(error)]
+        return attempt._replace(outcome=outcome)
+
+    def _learn(self, attempt: Attempt) -> None:
+        if attempt.tier is Tier.SMALL and attempt.outcome in (Outcome.GOOD, Outcome.BAD):
+            self._tools.detour().record(attempt.outcome is Outcome.GOOD, self._now())
+
+    def _count(self, call: Call, action: policy.Action, last: Attempt) -> None:
+        metrics, request_class = self._tools.metrics, call.need.request_class
+        if last.flaw is not None:
+            metrics.flaws.add(1, last.tier, last.flaw)
+        if isinstance(action, policy.Done):
+            return
+        reason = last.flaw or last.outcome
+        match action:
+            case policy.Retry():
+                metrics.retries.add(1, request_class, last.tier, reason)
+            case policy.Adjust():
+                metrics.adjustments.add(1, request_class, reason)
+            case policy.Escalate():
+                metrics.escalations.add(1, request_class, reason)
+            case policy.Fallback():
+                metrics.fallbacks.add(1, request_class, reason)
+
+    def _give(self, call: Call, number: int) -> None:
+        """Gives the answer of an attempt; a stream has been given while it came."""
+        attempt, given = call.attempts[number], call.answers[number]
+        if attempt.outcome is Outcome.CLIENT_ERROR:
+            call.ending = Ending.CLIENT_ERROR
+        else:
+            call.ending = Ending.OK if attempt.outcome is Outcome.GOOD else Ending.FLAWED
+        if call.first_byte_sent:
+            call.exchange.end()
+            return
+        assert given is not None, "an answer that is to be given was not kept"  # noqa: S101  a defect of the ladder
+        call.tier, call.endpoint = attempt.tier, attempt.endpoint
+        send_whole(call, given)
+
+    def _give_stale(self, call: Call, given: Given) -> None:
+        call.ending, call.cache, call.degraded = Ending.CACHED, "stale", True
+        self._tools.metrics.cache_hits.add(1, call.need.request_class, "stale")
+        send_whole(call, given)
+
+    async def _reviewed(self, call: Call, number: int) -> None:
+        attempt = call.attempts[number]
+        call.tier, call.endpoint = attempt.tier, attempt.endpoint
+        given, call.review = await self._tools.review(call, number)
+        self._tools.metrics.reviews.add(1, call.need.request_class, call.review)
+        call.ending = Ending.REVIEWED
+        send_whole(call, given)
+
+    def _fail(self, call: Call, status: int, sentence: str) -> None:
+        call.sentence = sentence
+        if not call.first_byte_sent:
+            call.ending = Ending.FAILED
+            fail(call, status, sentence)
+            return
+        call.ending = Ending.CUT_OFF
+        # A stream cannot take its status back: it says so in an event, and its connection ends short of its end.
+        call.exchange.send(b"data: " + openai.error_body(sentence, "server_error") + b"\n\n")
+        call.exchange.end()
+        call.exchange.keep_alive = False
+
+
+class _Held:
+    """The beginning of a stream that is held back until it can be judged."""
+
+    __slots__ = ("_characters", "error", "reader")
+
+    def __init__(self, operation: Operation, characters: int) -> None:
+        self.reader = StreamReader(operation)
+        self.error: AnswerError | None = None
+        self._characters = characters
+
+    def holds(self, data: bytes) -> bool:
+        """Whether more is needed before the first byte may leave."""
+        try:
+            self.reader.feed(data)
+        except AnswerError as exc:
+            self.error = exc
+            return False
+        return not self.reader.ended and len(self.reader.text) < self._characters
+
+
+def fail(call: Call, status: int, sentence: str, headers: bytes = b"", code: str | None = None) -> None:
+    """Answers with an error in OpenAI's envelope."""
+    call.status = status
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    call.exchange.respond(status, call.headers() + headers, openai.error_body(sentence, kind, code=code))
+
+
+def send_whole(call: Call, given: Given) -> None:
+    """Sends an answer that is there whole."""
+    call.status = given.status
+    call.exchange.respond(given.status, call.headers(given.content_type), given.body)
+
+
+def _tell(endpoint: Endpoint, outcome: Outcome, began: float, now: float) -> None:
+    """What the endpoint's breaker learns of an attempt."""
+    if outcome.fault:
+        endpoint.breaker.failed(now, began)
+    elif outcome is Outcome.CLIENT_GONE:
+        endpoint.breaker.abandoned(now, began)
+    else:
+        endpoint.breaker.succeeded(now, began)
+
+
+def _given(under: Under) -> Given:
+    raw = under.attempt
+    return Given(raw.status, raw.headers.get(b"content-type", b"application/json"), raw.body)
+
+
+def _refused(status: int) -> Outcome:
+    if status in _BUSY:
+        return Outcome.ENGINE_BUSY
+    return Outcome.CLIENT_ERROR if 400 <= status < 500 else Outcome.ENGINE_ERROR
+
+
+def _verdict(tier: Tier, endpoint: str, verdict: Verdict) -> Attempt:
+    outcome = Outcome.GOOD if verdict.good else Outcome.BAD
+    return Attempt(tier, outcome, endpoint, verdict.reason, verdict.truncated)
+
+
+def _beginning(
+    call: Call, under: Under, held: _Held | None, endpoint: str
+) -> tuple[Outcome, str, answer.Flaw | None, bool]:
+    """How a stream begins: an engine's error stands in its first event, and what is held back can be judged."""
+    if under.attempt.body.startswith(_ERROR_EVENT):
+        return Outcome.ENGINE_ERROR, endpoint, None, False
+    if held is None:
+        return Outcome.GOOD, endpoint, None, False
+    if held.error is not None:
+        outcome = Outcome.ENGINE_ERROR if isinstance(held.error, EngineFailure) else Outcome.MALFORMED
+        return outcome, endpoint, None, False
+    verdict = quality.judge(held.reader.answer(), call.asked, call.snapshot.policy.quality)
+    return (Outcome.GOOD if verdict.good else Outcome.BAD), endpoint, verdict.reason, verdict.truncated
+
+
+def _scrubber(call: Call) -> Callable[[bytes], bytes] | None:
+    """What is to be taken out of the stream: the usage that its client did not ask for."""
+    request = call.asked
+    if call.body is call.exchange.body or request.wants_usage:
+        return None
+    return StreamScrubber(call.operation, drop_usage=True, drop_logprobs=False).feed
+
+
+def _ended(operation: Operation, tail: bytes) -> bool:
+    if operation is Operation.RESPONSES:
+        return b"response.completed" in tail or b"response.incomplete" in tail or b"response.failed" in tail
+    return b"[DONE]" in tail
+
+
+def unexpected(error: UpstreamError) -> Outcome:
+    """The outcome of an error of the wire."""
+    return _OUTCOMES[type(error)]

@@ -1,0 +1,295 @@
+"""The way of a request, from its bytes to its answer: composes the decisions, each of which is a module of its own.
+
+    who asks -> what is asked -> what may not pass -> class -> tier -> a cached answer -> money -> the ladder
+
+and tells metrics, money and the access log how it ended, whatever way it left.
+"""
+
+import itertools
+import os
+import random
+import re
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
+
+from heterofleet.api.labels import Tier
+from heterofleet.api.policy import Queue
+from heterofleet.api.routing import Degrade, ModelName, RequestClass
+from heterofleet.router import budget, classify, openai, pick, prefix, quality, requesthead, splice, tiering
+from heterofleet.router.accesslog import Put
+from heterofleet.router.auth import Keys
+from heterofleet.router.budget import Standing
+from heterofleet.router.call import Call, Ending, Given
+from heterofleet.router.climb import Climber, Turned, fail, send_whole
+from heterofleet.router.dispatch import Need
+from heterofleet.router.inbound import Exchange
+from heterofleet.router.ledger import Ledger, Reservation
+from heterofleet.router.metrics import Metrics
+from heterofleet.router.openai import InvalidRequest, Operation, Request
+from heterofleet.router.policy import Traits
+from heterofleet.router.snapshot import Snapshot
+from heterofleet.router.successes import Detour
+
+REQUEST_ID: Final = b"x-request-id"
+CLASS_HEADER: Final = classify.HEADER.encode()
+_ID: Final = re.compile(rb"[!-~]{1,128}")
+
+
+class Refused(Exception):
+    """A request that is answered here with an error."""
+
+    def __init__(
+        self, ending: Ending, status: int, sentence: str, headers: bytes = b"", code: str | None = None
+    ) -> None:
+        super().__init__(sentence)
+        self.ending, self.status, self.sentence, self.headers, self.code = ending, status, sentence, headers, code
+
+
+class Caches(Protocol):
+    """Answers that are given again."""
+
+    async def find(self, call: Call, tier: Tier) -> tuple[Given, str] | None:
+        """An answer to give again, and the cache that had it."""
+
+    def keep(self, call: Call) -> None:
+        """Keeps the answer that was given, where it may be kept."""
+
+
+class After(Protocol):
+    """What is done with an answer once it was given: comparisons and copies for a tier that is tried."""
+
+    def __call__(self, call: Call, /) -> None: ...
+
+
+class Screen(Protocol):
+    """What prompts are held to."""
+
+    def __call__(self, call: Call, /) -> None:
+        """Redacts the call's body. Raises Refused for what may not pass."""
+
+
+class Parts(NamedTuple):
+    """What the pipeline is made of; one set a process."""
+
+    current: Callable[[], Snapshot | None]
+    keys: Callable[[], Keys | None]
+    ledger: Callable[[], Ledger]
+    detour: Callable[[], Detour]
+    engine_key: Callable[[], bytes | None]
+    climber: Climber
+    caches: Caches
+    screen: Screen
+    after: After
+    metrics: Metrics
+    log: Put | None
+    chance: random.Random
+    now: Callable[[], float]
+
+
+class Pipeline:
+    """Answers the requests of the paths that go to engines."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._prefix = os.urandom(8).hex()
+        self._numbers = itertools.count(1)
+
+    async def handle(self, exchange: Exchange, operation: Operation) -> None:
+        """Answers one request, and accounts for it however it ends."""
+        snapshot = self._parts.current()
+        if snapshot is None:
+            body = openai.error_body("the router has no configuration yet: try again in a moment", "server_error")
+            exchange.respond_json(503, body, b"retry-after: 2\r\n")
+            return
+        call = Call(exchange, operation, snapshot, self._request_id(exchange))
+        reservation: list[Reservation] = []
+        try:
+            await self._answer(call, reservation)
+        except Refused as exc:
+            call.ending, call.sentence = exc.ending, exc.sentence
+            fail(call, exc.status, exc.sentence, exc.headers, exc.code)
+        except InvalidRequest as exc:
+            call.ending, call.sentence, call.status = Ending.CLIENT_ERROR, exc.message, exc.status
+            body = openai.error_body(exc.message, exc.kind, param=exc.param, code=exc.code)
+            exchange.respond(exc.status, call.headers(), body)
+        except splice.Unspliceable as exc:
+            call.ending, call.sentence = Ending.CLIENT_ERROR, str(exc)
+            fail(call, 400, f"the body cannot be forwarded: {exc}")
+        except Turned as exc:
+            call.ending, call.sentence = Ending.REJECTED, exc.no_place.sentence
+            fail(call, exc.status, exc.no_place.sentence, _retry_after(exc.no_place.retry_after_seconds))
+        finally:
+            self._account(call, reservation)
+
+    async def _answer(self, call: Call, reservation: list[Reservation]) -> None:
+        parts, snapshot, exchange = self._parts, call.snapshot, call.exchange
+        self._identify(call)
+        request = call.request = openai.parse(call.operation, exchange.body)
+        model = _model(request, snapshot)
+        if snapshot.rules is not None:
+            parts.screen(call)
+        decision = call.decision = snapshot.classifier.decide(
+            request, header=exchange.header(CLASS_HEADER), pinned=model.request_class
+        )
+        parts.metrics.offered.add(1, decision.request_class)
+        short = self._budget(call)
+        tier = self._choose(call, model, tenant_is_short=short)
+        self._prepare(call, model)
+        found = await parts.caches.find(call, tier)
+        if found is not None:
+            given, call.cache = found
+            call.ending = Ending.CACHED
+            parts.metrics.cache_hits.add(1, decision.request_class, call.cache)
+            send_whole(call, given)
+            return
+        if snapshot.policy.tenants.bounded:
+            price = snapshot.tiers[tier].price or _FREE
+            expected = budget.expected(request.prompt_characters, request.max_tokens, price)
+            reservation.append(parts.ledger().reserve(call.tenant, expected, time.time()))
+        await parts.climber.climb(call, tier)
+        parts.caches.keep(call)
+        parts.after(call)
+
+    def _identify(self, call: Call) -> None:
+        keys = self._parts.keys()
+        if keys is None:
+            return
+        tenant = keys.tenant_of(call.exchange.headers.get(b"authorization"))
+        if tenant is None:
+            raise Refused(
+                Ending.UNAUTHORISED, 401, "the key is missing or not known: send Authorization: Bearer KEY",
+                b"www-authenticate: Bearer\r\n", "invalid_api_key",
+            )  # fmt: skip
+        call.tenant = tenant
+
+    def _budget(self, call: Call) -> bool:
+        """Whether the tenant is short of money. Raises Refused where nothing is left, or the fleet itself is."""
+        if call.snapshot.plan.degrade is Degrade.THROTTLE:
+            sentence = "the fleet's budget of the day is used up: requests are refused until it has room again"
+            raise Refused(Ending.BUDGET, 429, sentence, _retry_after(60), "budget_exceeded")
+        if not call.snapshot.policy.tenants.bounded:
+            return False
+        judged = self._parts.ledger().judge(call.tenant, time.time())
+        if judged.refusal is not None:
+            pause = _retry_after(judged.refusal.retry_after_seconds)
+            raise Refused(Ending.BUDGET, 429, judged.refusal.message, pause, "budget_exceeded")
+        return judged.standing is Standing.SOFT
+
+    def _choose(self, call: Call, model: ModelName, *, tenant_is_short: bool) -> Tier:
+        parts, decision, plan = self._parts, call.decision, call.snapshot.plan
+        assert decision is not None  # noqa: S101  decided right before
+        act = decision.request_class is RequestClass.ACT
+        call.choice = tiering.choose(
+            decision.request_class,
+            model.tier,
+            tenant_is_short=tenant_is_short,
+            degrade=plan.degrade,
+            bias=plan.bias,
+            draw=parts.chance.random() if plan.bias else 0.0,
+            small_tier_fails=act and model.tier is None and parts.detour().large_at_once(parts.now()),
+        )
+        return call.choice.tier
+
+    def _prepare(self, call: Call, model: ModelName) -> None:
+        """What attempts need of the request: its work, its deadline, its bytes."""
+        request, decision, policy = call.asked, call.decision, call.snapshot.policy
+        assert decision is not None  # noqa: S101  decided right before
+        now = self._parts.now()
+        expected = 0 if call.operation is Operation.EMBEDDINGS else request.max_tokens
+        affinity = None
+        if request.prompt_characters >= policy.affinity.min_prompt_characters:
+            affinity = prefix.affinity_key(request, policy.affinity.block_characters)
+        patience = min(_patience(policy.queue, decision.request_class), policy.retry.max_seconds)
+        call.need = Need(
+            decision.request_class,
+            call.tenant,
+            pick.weight(request.prompt_characters, expected),
+            affinity,
+            now + patience,
+        )
+        call.traits = Traits(
+            decision.request_class,
+            call.exchange.started + policy.retry.max_seconds,
+            request.max_tokens,
+            pinned=model.tier is not None,
+            reviewed=not policy.review.enabled,
+        )
+        call.head_tail = requesthead.head_tail(call.exchange.headers, call.request_id, self._parts.engine_key())
+        needed = quality.needed(request, policy.quality) if policy.quality.enabled and not call.snapshot.lean else {}
+        if needed:
+            call.body = splice.put(call.body, request.fields, needed)
+        if not call.snapshot.lean or policy.tenants.bounded:
+            call.body = requesthead.with_usage(request, call.body)
+
+    def _request_id(self, exchange: Exchange) -> bytes:
+        given = exchange.headers.get(REQUEST_ID)
+        if given is not None and _ID.fullmatch(given):
+            return given
+        return f"{self._prefix}-{next(self._numbers):x}".encode()
+
+    def _account(self, call: Call, reservation: list[Reservation]) -> None:
+        """What the request was, once it has ended."""
+        parts, metrics, snapshot = self._parts, self._parts.metrics, call.snapshot
+        request_class = call.decision.request_class if call.decision is not None else "none"
+        tier = call.tier if call.tier is not None else "none"
+        metrics.requests.add(1, request_class, tier, call.ending)
+        self._money(call, reservation, request_class)
+        if snapshot.lean:
+            return
+        seconds = parts.now() - call.exchange.started
+        if call.tier is not None:
+            metrics.request_seconds.of(request_class, tier).observe(seconds)
+            if call.first_at:
+                first = call.first_at - call.exchange.started
+                metrics.time_to_first_token_seconds.of(request_class, tier).observe(first)
+        if parts.log is not None:
+            parts.log(call.log_entry(time.time(), seconds))
+
+    def _money(self, call: Call, reservation: list[Reservation], request_class: str) -> None:
+        """Tokens and their cost. What no engine answered costs nothing; a cached answer neither."""
+        metrics, tiers, usage = self._parts.metrics, call.snapshot.tiers, call.usage
+        spent = budget.NOTHING
+        if usage is not None and call.tier is not None and call.cache is None:
+            metrics.prompt_tokens.add(usage.prompt, request_class, call.tier)
+            metrics.completion_tokens.add(usage.completion, request_class, call.tier)
+            price = tiers[call.tier].price
+            if price is not None:
+                usd = budget.cost_usd(usage.prompt, usage.completion, price)
+                metrics.cost_usd.add(usd, request_class, call.tier)
+                large = tiers[Tier.LARGE].price
+                if large is not None:
+                    metrics.cost_all_large_usd.add(
+                        budget.cost_usd(usage.prompt, usage.completion, large), request_class
+                    )
+            spent = budget.cost(usage.prompt, usage.completion, price or _FREE)
+        if reservation:
+            self._parts.ledger().settle(reservation[0], spent, time.time())
+        if call.snapshot.policy.tenant_metrics and call.tenant and usage is not None:
+            metrics.tenant_cost_usd.add(spent.nano_usd / budget.NANO, call.tenant)
+            metrics.tenant_tokens.add(spent.tokens, call.tenant)
+
+
+_FREE: Final = budget.Price(0.0, 0.0)
+
+
+def _model(request: Request, snapshot: Snapshot) -> ModelName:
+    found = snapshot.models.get(request.model)
+    if found is None:
+        known = ", ".join(snapshot.models)
+        raise InvalidRequest(
+            f"the model {request.model[:128]!r} does not exist here: ask for one of {known}",
+            status=404, kind="not_found_error", param="model", code="model_not_found",
+        )  # fmt: skip
+    return found
+
+
+def _patience(queue: Queue, request_class: RequestClass) -> float:
+    return queue.plan_deadline_seconds if request_class is RequestClass.PLAN else queue.act_deadline_seconds
+
+
+def _retry_after(seconds: float | None) -> bytes:
+    """The header, in whole seconds; at least one, or clients would come back at once. None: it never helps."""
+    if seconds is None:
+        return b""
+    return b"retry-after: %d\r\n" % max(1, round(seconds + 0.4999))
