@@ -239,7 +239,9 @@ class FleetStatus(Reported):
     large: TierStatus = TierStatus()
     small: TierStatus = TierStatus()
     ratio: str = Field("", description="Small instances for each large one.")
-    endpoint: str = Field("", description="Address to which requests are sent, in the cluster: the base URL of clients.")
+    endpoint: str = Field(
+        "", description="Address to which requests are sent, in the cluster: the base URL of clients."
+    )
     cost: CostStatus = CostStatus()
     last_drain: LastDrain | None = None
 

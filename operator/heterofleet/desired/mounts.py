@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from heterofleet.api.labels import Manifest
-from heterofleet.api.v1alpha1 import RouterSpec
+from heterofleet.api.router import RouterSpec
 
 KEYS: Final = "/etc/heterofleet/keys"
 STORE_PASSWORD: Final = "/etc/heterofleet/store"  # noqa: S105  a place, not a password

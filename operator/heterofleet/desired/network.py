@@ -10,7 +10,8 @@ Engines have no key of their own and serve /metrics on the port of requests, so 
 
 The operator is known by its namespace, Prometheus by the label that its operator and its chart set, in any
 namespace. Policies add up, so whoever needs more adds one of their own. Egress is left open, since weights are
-downloaded from wherever the spec says. The kubelet's probes are always let through.
+downloaded from wherever the spec says, and routers reach the API server, their store and an embedding endpoint wherever
+those are. The kubelet's probes are always let through.
 """
 
 from collections.abc import Mapping, Sequence

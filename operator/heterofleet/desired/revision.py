@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from heterofleet.api import labels
 from heterofleet.api.labels import Tier
+from heterofleet.api.router import RouterSpec
 from heterofleet.api.tier import Lifecycle
-from heterofleet.api.v1alpha1 import HeterogeneousDeployment, RouterSpec
+from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 
 REVISION_LENGTH: Final = 8
 

@@ -8,8 +8,9 @@ import pytest
 from pydantic import BaseModel
 
 from heterofleet.api import labels
+from heterofleet.api.router import RouterSpec
 from heterofleet.api.tier import TierSpec
-from heterofleet.api.v1alpha1 import HeterogeneousDeployment, RouterSpec
+from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.desired import revision
 from heterofleet.desired.revision import Role
 from unit.desired import fleets
