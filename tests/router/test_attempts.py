@@ -101,7 +101,7 @@ async def test_an_engine_that_is_not_there_is_told_from_one_that_fails():
         ([b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc"], ClosedEarly),
         ([b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"], Garbage),
         ([b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\na"], Garbage),
-        ([b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"], ClosedEarly),
+        ([b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"], Garbage),
     ],
 )
 async def test_what_is_no_whole_answer_is_an_error_with_a_name(written, error):

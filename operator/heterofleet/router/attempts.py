@@ -42,22 +42,18 @@ class Attempts:
                 connection = await endpoint.pool.open(min(limits.connect_seconds, seconds))
             except ConnectFailed as exc:
                 return Under(self, self._failed(exc), None)
-        under = self._send(connection, request, seconds, hold)
-        try:
-            await under.attempt.begun
-            if reused and isinstance(under.attempt.error, ClosedEarly) and not connection.heard:
-                return await self._again(endpoint, request, seconds, hold)
-        except asyncio.CancelledError:
-            under.abort()
-            raise
+        under = await self._begun(connection, request, seconds, hold)
+        if reused and isinstance(under.attempt.error, ClosedEarly) and not connection.heard:
+            # The idle connection was closed under our hands: once more, over a fresh one.
+            under.close()
+            try:
+                connection = await endpoint.pool.open(min(limits.connect_seconds, seconds))
+            except ConnectFailed as exc:
+                return Under(self, self._failed(exc), None)
+            under = await self._begun(connection, request, seconds, hold)
         return under
 
-    async def _again(self, endpoint: Endpoint, request: bytes, seconds: float, hold: Hold | None) -> "Under":
-        """The idle connection was closed under our hands: once more, over a fresh one."""
-        try:
-            connection = await endpoint.pool.open(min(self.limits.connect_seconds, seconds))
-        except ConnectFailed as exc:
-            return Under(self, self._failed(exc), None)
+    async def _begun(self, connection: Connection, request: bytes, seconds: float, hold: Hold | None) -> "Under":
         under = self._send(connection, request, seconds, hold)
         try:
             await under.attempt.begun

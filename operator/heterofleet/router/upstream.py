@@ -106,10 +106,12 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._fail(Garbage("the engine changed the protocol"))
-        except httptools.HttpParserError as exc:
+        except httptools.HttpParserError as exc:  # What a callback raises comes as one of these too.
             self._fail(Garbage(f"the engine's answer is not HTTP: {exc}"))
 
     def on_message_begin(self) -> None:
+        if self._sink is None:
+            raise Garbage("the engine answers what nobody asked")
         self._headers = {}
         self._until_close = False
 
