@@ -55,6 +55,9 @@ class Tier(StrEnum):
     LARGE = "large"
     SMALL = "small"
 
+    # Enum's own is a Python function, and the router looks things up by tier a dozen times a request.
+    __hash__ = str.__hash__
+
 
 class Component(StrEnum):
     ENGINE = "engine"

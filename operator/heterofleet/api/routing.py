@@ -58,6 +58,8 @@ class RequestClass(StrEnum):
     PLAN = "plan"
     ACT = "act"
 
+    __hash__ = str.__hash__  # As that of Tier, for the same reason.
+
 
 MAX_IN_FLIGHT: Final = 256
 """Requests that vLLM runs at once where nothing else is asked of it (--max-num-seqs)."""

@@ -37,6 +37,8 @@ class Ending(StrEnum):
     CUT_OFF = "cut_off"
     CANCELLED = "cancelled"
 
+    __hash__ = str.__hash__  # As that of Tier, for the same reason.
+
 
 class Given(NamedTuple):
     """What an engine answered, whole."""

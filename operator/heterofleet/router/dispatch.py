@@ -73,6 +73,8 @@ class Dispatcher:
         self._most: Mapping[Tier, int] = dict.fromkeys(Tier, 256)
         self._weights: Callable[[str], float] = _alike
         self.waiting: dict[Tier, Admission[_Waiting]] = {tier: Admission(self._queue.max_requests) for tier in Tier}
+        self._anyone = False
+        """Whether anyone may be waiting: asked of every request, where mostly nobody is."""
 
     def configure(self, queue: Queue, affinity: Affinity, most: Mapping[Tier, int],
                   weights: Callable[[str], float]) -> None:  # fmt: skip
@@ -84,13 +86,14 @@ class Dispatcher:
 
     def take(self, tier: Tier, need: Need) -> Place | None:
         """A place right now, or None. Nobody is passed over: who waits in the tier comes first."""
-        if len(self.waiting[tier]):
+        if self._anyone and len(self.waiting[tier]):
             return self._spilled(tier, need)
         return self._place(tier, need) or self._spilled(tier, need)
 
     async def wait(self, tier: Tier, need: Need) -> Place | NoPlace:
         """A place when there is one, until the need's deadline."""
         now = self._now()
+        self._anyone = True
         waiting = _Waiting(need, tier, asyncio.get_running_loop().create_future())
         offered = self.waiting[tier].offer(
             waiting,
@@ -122,7 +125,7 @@ class Dispatcher:
     def release(self, place: Place, weight: float) -> None:
         """Gives a place back."""
         place.endpoint.give_back(weight, self._now())
-        if any(map(len, self.waiting.values())):
+        if self._anyone:
             self.hand_on()
 
     def hand_on(self) -> None:
@@ -137,6 +140,7 @@ class Dispatcher:
                 if waiting is None:
                     break
                 self._give(waiting)
+        self._anyone = any(map(len, self.waiting.values()))
 
     def _give(self, waiting: _Waiting) -> None:
         place = self._place(waiting.tier, waiting.need) or self._spilled(waiting.tier, waiting.need)

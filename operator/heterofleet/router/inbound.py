@@ -11,7 +11,7 @@ import contextlib
 import http
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, cast
 
 import httptools
 
@@ -146,8 +146,8 @@ class Connection(asyncio.Protocol):
         self._in_body = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  asyncio's own annotation is wider than the truth
-        self.transport = transport
+        # uvloop has transports that are no asyncio.Transport by class.
+        self.transport = cast(asyncio.Transport, transport)
         if not self.front.admit(self):
             self._refuse(RefusedInput(503, "the router has as many connections as it may: try again later"))
             return

@@ -6,7 +6,6 @@ here: an engine answers for the rest in its own words.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +19,8 @@ class Operation(StrEnum):
     COMPLETIONS = "completions"
     RESPONSES = "responses"
     EMBEDDINGS = "embeddings"
+
+    __hash__ = str.__hash__  # As that of Tier, for the same reason.
 
 
 PATHS: Final[Mapping[str, Operation]] = {
@@ -54,8 +55,7 @@ class Message(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One request. `body` is what came; `fields` is the same parsed, and is never changed."""
 
     operation: Operation

@@ -143,7 +143,7 @@ class Pipeline:
             parts.metrics.cache_hits.add(1, decision.request_class, call.cache)
             send_whole(call, given)
             return
-        if snapshot.policy.tenants.bounded:
+        if snapshot.bounded:
             price = snapshot.tiers[tier].price or _FREE
             expected = budget.expected(request.prompt_characters, request.max_tokens, price)
             reservation.append(parts.ledger().reserve(call.tenant, expected, time.time()))
@@ -168,7 +168,7 @@ class Pipeline:
         if call.snapshot.plan.degrade is Degrade.THROTTLE:
             sentence = "the fleet's budget of the day is used up: requests are refused until it has room again"
             raise Refused(Ending.BUDGET, 429, sentence, _retry_after(60), "budget_exceeded")
-        if not call.snapshot.policy.tenants.bounded:
+        if not call.snapshot.bounded:
             return False
         judged = self._parts.ledger().judge(call.tenant, time.time())
         if judged.refusal is not None:
@@ -196,7 +196,8 @@ class Pipeline:
         request, decision, policy = call.asked, call.decision, call.snapshot.policy
         assert decision is not None  # noqa: S101  decided right before
         now = self._parts.now()
-        expected = 0 if call.operation is Operation.EMBEDDINGS else request.max_tokens
+        max_tokens = request.max_tokens
+        expected = 0 if call.operation is Operation.EMBEDDINGS else max_tokens
         affinity = None
         if request.prompt_characters >= policy.affinity.min_prompt_characters:
             affinity = prefix.affinity_key(request, policy.affinity.block_characters)
@@ -211,7 +212,7 @@ class Pipeline:
         call.traits = Traits(
             decision.request_class,
             call.exchange.started + policy.retry.max_seconds,
-            request.max_tokens,
+            max_tokens,
             pinned=model.tier is not None,
             reviewed=not policy.review.enabled,
         )
@@ -219,7 +220,7 @@ class Pipeline:
         needed = quality.needed(request, policy.quality) if policy.quality.enabled and not call.snapshot.lean else {}
         if needed:
             call.body = splice.put(call.body, request.fields, needed)
-        if not call.snapshot.lean or policy.tenants.bounded:
+        if not call.snapshot.lean or call.snapshot.bounded:
             call.body = requesthead.with_usage(request, call.body)
 
     def _request_id(self, exchange: Exchange) -> bytes:

@@ -47,6 +47,8 @@ class Snapshot:
     classifier: Classifier
     rules: Rules | None
     lean: bool
+    bounded: bool
+    """Whether any tenant has a budget; asked of every request."""
     unknown: tuple[str, ...] = ()
     plan: Plan = field(default_factory=Plan)
     plan_digest: str = ""
@@ -70,5 +72,6 @@ def compile_config(text: str, weights: Weights) -> Snapshot:
         classifier=Classifier(weights, classification.threshold, classification.hints),
         rules=rules,
         lean=policy.profile is Profile.LEAN,
+        bounded=policy.tenants.bounded,
         unknown=tuple(unknown),
     )

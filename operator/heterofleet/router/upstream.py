@@ -7,7 +7,7 @@ costs 70 microseconds a request where this costs 12 (docs/adr/0101).
 
 import asyncio
 from collections import deque
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import httptools
 
@@ -71,8 +71,8 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  asyncio's own annotation is wider than the truth
-        self._transport = transport
+        # uvloop has transports that are no asyncio.Transport by class.
+        self._transport = cast(asyncio.Transport, transport)
 
     def send(self, data: bytes, sink: Sink) -> None:
         """Sends a whole request; `sink` takes its answer."""
