@@ -54,7 +54,7 @@ class Call:
     __slots__ = (
         "answers", "attempts", "body", "cache", "cache_key", "choice", "decision", "degraded", "ending", "endpoint", "exchange",
         "first_at", "first_byte_sent", "head_tail", "need", "operation", "request", "request_id", "review", "sentence",
-        "snapshot", "status", "tenant", "tier", "traits", "usage",
+        "snapshot", "status", "tenant", "tier", "traits", "usages",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, operation: Operation, snapshot: Snapshot, request_id: bytes) -> None:
@@ -74,7 +74,7 @@ class Call:
         self.answers: list[Given | None] = []
         self.tier: Tier | None = None
         self.endpoint: str | None = None
-        self.usage: Usage | None = None
+        self.usages: list[tuple[Tier, Usage]] = []
         self.cache: str | None = None
         self.cache_key: bytes | None = None
         self.review: str | None = None
@@ -90,6 +90,11 @@ class Call:
         """The request, once it was read."""
         assert self.request is not None, "the request was not read yet"  # noqa: S101  a defect of the pipeline's order
         return self.request
+
+    def used(self, tier: Tier, usage: Usage | None) -> None:
+        """What one attempt has used: an answer that was thrown away has cost as much as the one that was given."""
+        if usage is not None:
+            self.usages.append((tier, usage))
 
     def headers(self, content_type: bytes = b"application/json") -> bytes:
         """The head lines of the answer, which say what was decided."""
@@ -111,7 +116,7 @@ class Call:
 
     def log_entry(self, at: float, seconds: float) -> Mapping[str, Any]:
         """One line of the access log. `at` is wall time."""
-        decision, choice, usage = self.decision, self.choice, self.usage
+        decision, choice = self.decision, self.choice
         entry: dict[str, Any] = {
             "at": at,
             "id": self.request_id.decode("latin-1"),
@@ -135,8 +140,9 @@ class Call:
             entry["attempts"] = [
                 {"tier": a.tier, "endpoint": a.endpoint, "outcome": a.outcome, "flaw": a.flaw} for a in self.attempts
             ]
-        if usage is not None:
-            entry["promptTokens"], entry["completionTokens"] = usage.prompt, usage.completion
+        if self.usages:
+            entry["promptTokens"] = sum(usage.prompt for _, usage in self.usages)
+            entry["completionTokens"] = sum(usage.completion for _, usage in self.usages)
         for name, value in (("cache", self.cache), ("review", self.review), ("sentence", self.sentence or None)):
             if value is not None:
                 entry[name] = value

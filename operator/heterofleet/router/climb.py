@@ -220,7 +220,7 @@ class Climber:
     def _judged(self, call: Call, tier: Tier, endpoint: Endpoint, given: Given) -> tuple[Attempt, Given | None]:
         config = call.snapshot.policy.quality
         if call.snapshot.lean or not config.enabled:
-            call.usage = answer.usage_of_body(given.body)
+            call.used(tier, answer.usage_of_body(given.body))
             return Attempt(tier, Outcome.GOOD, endpoint.key), given
         try:
             said = answer.from_body(call.operation, given.body)
@@ -228,7 +228,7 @@ class Climber:
             return Attempt(tier, Outcome.ENGINE_ERROR, endpoint.key), given
         except AnswerError:
             return Attempt(tier, Outcome.MALFORMED, endpoint.key), None
-        call.usage = said.usage
+        call.used(tier, said.usage)
         verdict = quality.judge(said, call.asked, config)
         return _verdict(tier, endpoint.key, verdict), given
 
@@ -245,7 +245,7 @@ class Climber:
         exchange.on_pressure(None)
         call.first_at = relay.first_at
         tail = relay.tail
-        call.usage = answer.usage_of_chunk(tail)
+        call.used(attempt.tier, answer.usage_of_chunk(tail))
         error = relay.error
         if error is None and not _ended(call.operation, tail):
             error = ClosedEarly("the stream ended before its end")

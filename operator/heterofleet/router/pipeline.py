@@ -248,25 +248,25 @@ class Pipeline:
             parts.log(call.log_entry(time.time(), seconds))
 
     def _money(self, call: Call, reservation: list[Reservation], request_class: str) -> None:
-        """Tokens and their cost. What no engine answered costs nothing; a cached answer neither."""
-        metrics, tiers, usage = self._parts.metrics, call.snapshot.tiers, call.usage
+        """Tokens and their cost, of every attempt. What no engine answered costs nothing, nor does a cached answer."""
+        metrics, tiers = self._parts.metrics, call.snapshot.tiers
+        large = tiers[Tier.LARGE].price
         spent = budget.NOTHING
-        if usage is not None and call.tier is not None and call.cache is None:
-            metrics.prompt_tokens.add(usage.prompt, request_class, call.tier)
-            metrics.completion_tokens.add(usage.completion, request_class, call.tier)
-            price = tiers[call.tier].price
+        for tier, usage in call.usages:
+            metrics.prompt_tokens.add(usage.prompt, request_class, tier)
+            metrics.completion_tokens.add(usage.completion, request_class, tier)
+            price = tiers[tier].price
             if price is not None:
                 usd = budget.cost_usd(usage.prompt, usage.completion, price)
-                metrics.cost_usd.add(usd, request_class, call.tier)
-                large = tiers[Tier.LARGE].price
-                if large is not None:
-                    metrics.cost_all_large_usd.add(
-                        budget.cost_usd(usage.prompt, usage.completion, large), request_class
-                    )
-            spent = budget.cost(usage.prompt, usage.completion, price or _FREE)
+                metrics.cost_usd.add(usd, request_class, tier)
+            spent = spent + budget.cost(usage.prompt, usage.completion, price or _FREE)
+        if call.usages and large is not None:
+            # All-large would have answered once, whatever it took here.
+            given = call.usages[-1][1]
+            metrics.cost_all_large_usd.add(budget.cost_usd(given.prompt, given.completion, large), request_class)
         if reservation:
             self._parts.ledger().settle(reservation[0], spent, time.time())
-        if call.snapshot.policy.tenant_metrics and call.tenant and usage is not None:
+        if call.snapshot.policy.tenant_metrics and call.tenant and spent.tokens:
             metrics.tenant_cost_usd.add(spent.nano_usd / budget.NANO, call.tenant)
             metrics.tenant_tokens.add(spent.tokens, call.tenant)
 
