@@ -6,12 +6,19 @@ import secrets
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from testbed.controlplane import Cluster, ClusterError, UnsupportedError
 from testbed.namespaces import create_namespace, delete_namespace
 
 NODES = 16
+
+# On a loaded machine an example may take any time: no test asserts how long something takes, hypothesis neither.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 # A test that asks for one of these needs the real control plane; `-m "not cluster"` leaves it out.
 _CLUSTER_FIXTURES = {"cluster", "loopback_cluster"}
