@@ -10,7 +10,9 @@ belong to fleets; each Running one answers at its own address until it is gone:
     with DataCentre(cluster.api) as centre:
         centre.engine("chat-small-6f…").state.running = 3
 
-It runs in a thread of its own; what a test sets is plain fields, read at the next request.
+With `simulated` the engines are those of `heterofleet.simulate`, which answer as a loaded engine would; with `routers`
+the routers are real processes. It runs in a thread of its own; what a test sets is plain fields, read at the next
+request.
 """
 
 import asyncio
@@ -19,19 +21,25 @@ import functools
 import json
 import ssl
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 import aiohttp
 from aiohttp import web
 
+from heterofleet.simulate.api import Settings
+from heterofleet.simulate.faults import Faults
+from heterofleet.simulate.profile import Profile
+from heterofleet.simulate.server import EngineServer
+from testbed import routerprocess
 from testbed.api import Api, Manifest
 from testbed.enginelike import EngineLike
 from testbed.eventually import eventually
 from testbed.routerlike import RouterLike
+from testbed.routerprocess import Routers
 
-FLEET, COMPONENT, INSTANCE = (f"heterofleet.io/{name}" for name in ("fleet", "component", "instance"))
+FLEET, COMPONENT, INSTANCE, TIER = (f"heterofleet.io/{name}" for name in ("fleet", "component", "instance", "tier"))
 POD_INDEX = "apps.kubernetes.io/pod-index"
 ENGINE_PORT, SUPERVISOR_PORT, METRICS_PORT = 8000, 8001, 9090
 PATIENCE_SECONDS = 10.0
@@ -56,6 +64,8 @@ class Played:
     engine: EngineLike | None = None
     router: RouterLike | None = None
     agreed: bool | None = None
+    simulated: EngineServer | None = None
+    process: asyncio.subprocess.Process | None = None
 
     @property
     def group(self) -> tuple[str, ...]:
@@ -69,11 +79,28 @@ class Played:
         return sum(status["restartCount"] for status in self.pod["status"].get("containerStatuses", ()))
 
 
+@dataclass(frozen=True)
+class Simulated:
+    """Engines of the queueing model: the profile of each tier, and how they are set up."""
+
+    profiles: Mapping[str, Profile]
+    settings: Mapping[str, Settings]
+
+
 class DataCentre:
     """The fleets' processes on one cluster, or in one namespace of it."""
 
-    def __init__(self, api: Api, namespace: str | None = None) -> None:
+    def __init__(
+        self,
+        api: Api,
+        namespace: str | None = None,
+        *,
+        simulated: Simulated | None = None,
+        routers: Routers | None = None,
+    ) -> None:
         self._api = api
+        self._simulated = simulated
+        self._routers = routers
         self._path = f"/api/v1/namespaces/{namespace}/pods" if namespace else "/api/v1/pods"
         self._played: dict[Key, Played] = {}
         self._loop = asyncio.new_event_loop()
@@ -116,6 +143,25 @@ class DataCentre:
     def routers(self) -> Mapping[str, RouterLike]:
         """The routers that answer now, by pod name."""
         return {key.name: played.router for key, played in list(self._played.items()) if played.router is not None}
+
+    def set_faults(self, pod: str, faults: Faults) -> None:
+        """Lets things go wrong at the simulated engine of a pod, from now on."""
+
+        def found() -> EngineServer | None:
+            played = self._find(pod, None)
+            return played.simulated if played else None
+
+        engine = eventually(found, message=f"no simulated engine at pod {pod}")
+        self._loop.call_soon_threadsafe(engine.set_faults, faults)
+
+    def router_process(self, pod: str) -> int:
+        """Waits for the router process of a pod; gives its id."""
+
+        def found() -> int | None:
+            played = self._find(pod, None)
+            return played.process.pid if played and played.process else None
+
+        return eventually(found, message=f"no router process at pod {pod}")
 
     def disagree(self, pod: str, *, agreed: bool | None = False) -> None:
         """Sets what the supervisor of a pod says of its group; None goes back to what the restart counts say."""
@@ -211,14 +257,25 @@ class DataCentre:
 
     async def _open(self, session: aiohttp.ClientSession, key: Key, played: Played) -> None:
         labels, address = played.pod["metadata"]["labels"], played.pod["status"]["podIP"]
-        if labels.get(COMPONENT) == "router":
+        if labels.get(COMPONENT) == "router" and self._routers is not None:
+            played.process = await self._routers.start(played.pod)
+        elif labels.get(COMPONENT) == "router":
             name = f"/api/v1/namespaces/{key.namespace}/configmaps/{labels[FLEET]}-router"
             router = RouterLike(read=functools.partial(_stored_config, session, name))
             await self._listen(played, router.application(), address, METRICS_PORT)
             played.router = router
         else:
             await self._listen(played, self._supervisor(played), address, SUPERVISOR_PORT)
-            if labels.get(POD_INDEX, "0") == "0":
+            if labels.get(POD_INDEX, "0") != "0":
+                return
+            if self._simulated is not None:
+                tier = labels[TIER]
+                server = EngineServer(
+                    self._simulated.profiles[tier], _served_names(played.pod), self._simulated.settings[tier]
+                )
+                await self._retried(lambda: server.start(address, ENGINE_PORT))
+                played.simulated = server
+            else:
                 engine = EngineLike(_served_names(played.pod))
                 await self._listen(played, engine.application(), address, ENGINE_PORT)
                 played.engine = engine
@@ -227,10 +284,14 @@ class DataCentre:
         runner = web.AppRunner(application, handle_signals=False, access_log=None, shutdown_timeout=0.1)
         played.runners.append(runner)
         await runner.setup()
+        await self._retried(lambda: web.TCPSite(runner, address, port, reuse_address=True).start())
+
+    async def _retried(self, listen: Callable[[], Awaitable[object]]) -> None:
+        """Listens; a former pod's listener may still hold the address for a moment."""
         deadline = self._loop.time() + PATIENCE_SECONDS
         while True:
             try:
-                await web.TCPSite(runner, address, port, reuse_address=True).start()
+                await listen()
             except OSError:
                 if self._loop.time() > deadline:
                     raise
@@ -259,6 +320,10 @@ class DataCentre:
         if played.opening is not None:
             played.opening.cancel()
             await asyncio.wait({played.opening})
+        if played.simulated is not None:
+            await played.simulated.stop()
+        if played.process is not None:
+            await routerprocess.stop(played.process)
         for runner in played.runners:
             await runner.cleanup()
 

@@ -1,23 +1,25 @@
-"""`python -m testbed.demo [fleet]`: plays one chapter; exits non-zero if a step shows other than it says."""
+"""`python -m testbed.demo`: plays the chapter that $CHAPTER names, all unless given; exits non-zero if a step fails."""
 
 import os
 import sys
 from pathlib import Path
 
-from testbed.demo import chapter_fleet
+from testbed.demo import chapter_fleet, chapter_router
 from testbed.demo.stage import StepFailed
 
-CHAPTERS = {"fleet": chapter_fleet}
+CHAPTERS = {"fleet": chapter_fleet, "router": chapter_router}
 
 
 def main() -> int:
-    chapter = os.environ.get("CHAPTER") or "fleet"
-    if chapter not in CHAPTERS:
-        print(f"demo: there is no chapter {chapter!r}; there is: {', '.join(CHAPTERS)}", file=sys.stderr)
-        return 2
+    wanted = os.environ.get("CHAPTER") or ",".join(CHAPTERS)
     keep = os.environ.get("KEEP", "") not in ("", "0")
+    for chapter in wanted.split(","):
+        if chapter not in CHAPTERS:
+            print(f"demo: there is no chapter {chapter!r}; there is: {', '.join(CHAPTERS)}", file=sys.stderr)
+            return 2
     try:
-        CHAPTERS[chapter].play(keep=keep, folder=Path("build", "demo").resolve())
+        for chapter in wanted.split(","):
+            CHAPTERS[chapter].play(keep=keep, folder=Path("build", "demo", chapter).resolve())
     except StepFailed:
         return 1
     return 0

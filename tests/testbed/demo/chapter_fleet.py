@@ -4,133 +4,35 @@ Everything is real but the nodes and the engines: API server, scheduler, control
 rights. Pods are played by KWOK; engines and routers answer at their pods' addresses on loopback.
 """
 
-import contextlib
 import os
-import shutil
-import signal
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from testbed import binaries, stages
+from testbed import stages
 from testbed.controlplane import Cluster
 from testbed.datacentre import DataCentre
-from testbed.demo import charted
-from testbed.demo.charted import NAMESPACE
-from testbed.demo.stage import Stage, StepFailed
-from testbed.operatorprocess import OperatorProcess
+from testbed.demo import house
+from testbed.demo.house import FLEET, PLACE, Demo
 
-ROOT = Path(__file__).resolve().parents[3]
 FLEET_FILE = Path(__file__).with_name("fleet.yaml")
-FLEET = "chat"
-PLACE = "demo"
 NODES = 16
-
-Status = dict[str, Any]
 
 
 def play(*, keep: bool, folder: Path) -> None:
     """Play the chapter; with `keep` the cluster and the operator run on until the user ends them."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    stage = Stage("Heterofleet: one resource, two tiers, one operator")
-    with contextlib.ExitStack() as things:
-        try:
-            demo = _bring_up(stage, folder, things)
-            for act in (_apply, _scale, _kill_a_rank, _drain_a_node, _ask_for_too_much, _operator_away, _delete):
-                act(demo)
-        except (StepFailed, AssertionError, RuntimeError) as error:
-            stage.fail(error)
-            log = folder / "operator.log"
-            if log.exists():
-                stage.show("\n".join(log.read_text().splitlines()[-15:]))
-            raise StepFailed(str(error)) from error
-        stage.summary(_further(demo, keep))
-        if keep:
-            _linger()
-
-
-class Demo:
-    """What the acts share."""
-
-    def __init__(self, stage: Stage, cluster: Cluster, operator: OperatorProcess, folder: Path) -> None:
-        self.folder = folder
-        self.stage = stage
-        self.cluster = cluster
-        self.operator = operator
-
-    @property
-    def fleet(self) -> Status:
-        path = f"/apis/heterofleet.io/v1alpha1/namespaces/{PLACE}/heterogeneousdeployments/{FLEET}"
-        return self.cluster.api.find(path) or {}
-
-    @property
-    def status(self) -> Status:
-        found: Status = self.fleet.get("status", {})
-        return found
-
-    def condition(self, name: str) -> Status:
-        return _condition(self.status, name)
-
-    def line(self) -> str:
-        """The fleet in one line."""
-        status = self.status
-        if not status:
-            return "no status yet"
-        ready = _condition(status, "Ready")
-        tiers = "  ".join(f"{tier} {status[tier]['summary']}{_draining(status[tier])}" for tier in ("large", "small"))
-        return f"Ready={ready.get('status')}  {tiers}  {ready.get('message')}"
-
-    def pods(self, selector: str) -> list[Status]:
-        return self.cluster.api.items(f"/api/v1/namespaces/{PLACE}/pods", labelSelector=selector)
-
-    def group(self, index: int) -> list[Status]:
-        chosen = f"heterofleet.io/fleet={FLEET},heterofleet.io/tier=large,heterofleet.io/instance={index}"
-        return sorted(self.pods(chosen), key=lambda pod: pod["metadata"]["name"])
-
-    def kubectl(self, *words: str, quiet: bool = False, timeout: float = 120) -> str:
-        self.stage.command("kubectl", *words)
-        printed = self.cluster.kubectl("-n", PLACE, *words, timeout=timeout)
-        if not quiet:
-            self.stage.show(printed)
-        return printed
-
-    def cli(self, *words: str) -> None:
-        self.stage.command("heterofleet", *words)
-        command = [str(Path(sys.executable).with_name("heterofleet")), *words, "--namespace", PLACE]
-        environment = {**os.environ, "KUBECONFIG": str(self.cluster.kubeconfig), "COLUMNS": "118"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        self.stage.show(done.stdout + done.stderr)
-        if done.returncode != 0:
-            raise StepFailed(f"heterofleet {' '.join(words)} ended with {done.returncode}")
-
-    def until(self, what: str, look: Callable[[], object], within: float = 30) -> None:
-        self.stage.until(what, look, within=within, line=self.line)
-
-    def expect(self, holds: bool, what: str) -> None:
-        if not holds:
-            raise StepFailed(f"{what}: {self.line()}")
-
-
-def _bring_up(stage: Stage, folder: Path, things: contextlib.ExitStack) -> Demo:
-    stage.step(f"A control plane with {NODES} A100 nodes of 8 GPUs, and the operator from its chart")
-    cluster = things.enter_context(Cluster.start(nodes=NODES, loopback_pods=True, audit=True))
-    cluster.kubectl("create", "namespace", PLACE)
-    chart = str(ROOT / "charts" / "heterofleet")
-    command = ["helm", "install", "heterofleet", chart, "--namespace", NAMESPACE, "--create-namespace", "--wait"]
-    stage.command(*command[:3], "charts/heterofleet", *command[4:])
-    subprocess.run(
-        [str(binaries.ensure().paths["helm"]), *command[1:]],
-        env={**os.environ, **cluster.environment()},
-        check=True,
-        capture_output=True,
+    acts = (_apply, _scale, _kill_a_rank, _drain_a_node, _ask_for_too_much, _operator_away, _delete)
+    house.play(
+        "Heterofleet: one resource, two tiers, one operator",
+        acts,
+        nodes=NODES,
+        centre=_centre,
+        keep=keep,
+        folder=folder,
     )
-    operator = things.enter_context(charted.operator(cluster, folder))
-    things.enter_context(DataCentre(cluster.api))
-    stage.note("the operator runs as the chart's ServiceAccount; engines and routers answer on loopback")
-    return Demo(stage, cluster, operator, folder)
+
+
+def _centre(cluster: Cluster, _folder: Path) -> DataCentre:
+    return DataCentre(cluster.api)
 
 
 def _apply(demo: Demo) -> None:
@@ -269,15 +171,6 @@ def _is_still(demo: Demo) -> bool:
     return not (status["large"]["draining"] or status["small"]["draining"]) and len(status["large"]["instances"]) == 1
 
 
-def _condition(status: Status, name: str) -> Status:
-    conditions: list[Status] = status.get("conditions", [])
-    return next((c for c in conditions if c["type"] == name), {})
-
-
-def _draining(tier: Status) -> str:
-    return f" (+{tier['draining']} draining)" if tier["draining"] else ""
-
-
 def _summaries(demo: Demo) -> tuple[str, str]:
     return demo.status["large"]["summary"], demo.status["small"]["summary"]
 
@@ -289,21 +182,3 @@ def _told_once(lines: list[str]) -> list[str]:
 
 def _without_comments(text: str) -> str:
     return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
-
-
-def _further(demo: Demo, keep: bool) -> list[str]:
-    if not keep:
-        return ["", "Go on by hand: `KEEP=1 make demo` leaves the cluster and the operator running."]
-    path = demo.cluster.binary("kubectl").rpartition("/")[0]
-    return [
-        "",
-        "The cluster and the operator run on; in another shell:",
-        f"  export KUBECONFIG={demo.cluster.kubeconfig} PATH={path}:$PATH",
-        "  kubectl apply -n demo -f manifests/samples/minimal.yaml",
-        "Ctrl-C here ends everything.",
-    ]
-
-
-def _linger() -> None:
-    with contextlib.suppress(KeyboardInterrupt):
-        signal.pause()

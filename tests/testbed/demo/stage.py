@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
 
 T = TypeVar("T")
 
@@ -50,6 +52,10 @@ class Stage:
         """Show a program's output, indented."""
         for line in text.rstrip().splitlines():
             self._console.print(f"   {line}", markup=False)
+
+    def table(self, table: Table) -> None:
+        """Show a table, indented."""
+        self._console.print(Padding(table, (0, 0, 0, 3)))
 
     def proved(self, sentence: str) -> None:
         """What the step has shown, for the summary."""
