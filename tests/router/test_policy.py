@@ -171,12 +171,14 @@ def test_a_bad_answer_is_escalated_then_the_best_is_given():
 
 
 def test_a_bad_answer_is_adjusted_once_before_it_is_escalated():
-    adjusted = EMPTY._replace(adjusted=True)
-    assert [decide(EMPTY, under=ADJUSTING), decide(EMPTY, adjusted, under=ADJUSTING)] == [
+    failed = small(Outcome.ENGINE_ERROR, "s2")
+    assert [decide(*tries, under=ADJUSTING) for tries in ([EMPTY], [EMPTY, EMPTY], [EMPTY, failed, EMPTY])] == [
         Adjust(temperature=0.2),
         Escalate(Tier.LARGE),
+        Escalate(Tier.LARGE),
     ]
-    assert decide(EMPTY, adjusted, LARGE_EMPTY, under=ADJUSTING) == Done(2)
+    assert decide(failed, EMPTY, under=ADJUSTING) == Adjust(temperature=0.2)
+    assert decide(EMPTY, EMPTY, LARGE_EMPTY, under=ADJUSTING) == Done(2)
 
 
 def test_an_answer_that_was_cut_off_is_asked_for_at_greater_length():
@@ -289,7 +291,7 @@ def test_every_request_ends_within_its_budgets_and_with_an_answer(
     while True:
         outcome = data.draw(st.sampled_from(Outcome))
         flaw = data.draw(st.sampled_from(Flaw)) if outcome is Outcome.BAD else None
-        attempts.append(Attempt(tier, outcome, f"e{len(attempts)}", flaw, data.draw(st.booleans()), adjusted))
+        attempts.append(Attempt(tier, outcome, f"e{len(attempts)}", flaw, data.draw(st.booleans())))
         now += data.draw(st.floats(0, 100))
         sent = outcome is not Outcome.UNAVAILABLE and data.draw(st.integers(0, 9)) == 0
         action = policy.decide(under, traits, attempts, now, random, first_byte_sent=sent)

@@ -14,6 +14,7 @@ answer that was judged bad is still better than none: a request that brought one
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import ClassVar, Final, NamedTuple, Protocol
 
 from heterofleet.api.labels import Tier
@@ -61,7 +62,7 @@ _ABSENT: Final = frozenset({Outcome.UNAVAILABLE, Outcome.CONNECT_FAILED, Outcome
 class Attempt(NamedTuple):
     """One try: where, and how it ended. UNAVAILABLE, where the tier had nobody to ask, has no endpoint.
 
-    `flaw` and `truncated` are quality's verdict on an answer; `adjusted` whether parameters were changed for it.
+    `flaw` and `truncated` are quality's verdict on an answer.
     """
 
     tier: Tier
@@ -69,7 +70,6 @@ class Attempt(NamedTuple):
     endpoint: str | None = None
     flaw: Flaw | None = None
     truncated: bool = False
-    adjusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +224,7 @@ def _after_bad(policy: RouterPolicy, traits: Traits, attempts: Sequence[Attempt]
     last = attempts[-1]
     if not spent:
         adjusted = _adjustment(policy, traits, last)
-        if adjusted is not None and not any(attempt.adjusted for attempt in attempts):
+        if adjusted is not None and not _adjusted(attempts):
             return adjusted
         if policy.escalation.enabled and not traits.pinned and not _tried(attempts, Tier.LARGE):
             return Escalate(Tier.LARGE)
@@ -265,6 +265,11 @@ def _adjustment(policy: RouterPolicy, traits: Traits, last: Attempt) -> Adjust |
     if adjustment.temperature is None and adjustment.top_p is None:
         return None
     return Adjust(temperature=adjustment.temperature, top_p=adjustment.top_p)
+
+
+def _adjusted(attempts: Sequence[Attempt]) -> bool:
+    """Whether parameters were changed: after a bad answer the same tier is asked again for nothing else."""
+    return any(bad.outcome is Outcome.BAD and bad.tier is then.tier for bad, then in pairwise(attempts))
 
 
 def _tried(attempts: Sequence[Attempt], tier: Tier) -> bool:
