@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Protocol
 from heterofleet.api.labels import Tier
 from heterofleet.api.policy import PlanOverflow
 from heterofleet.api.routing import RequestClass
-from heterofleet.router import answer, openai, policy, quality, requesthead, splice
+from heterofleet.router import answer, openai, policy, quality, requesthead, rulings, splice
 from heterofleet.router.answer import AnswerError, EngineFailure
 from heterofleet.router.answerstream import StreamReader
 from heterofleet.router.attempts import Attempts, Under
@@ -24,7 +24,7 @@ from heterofleet.router.metrics import Metrics
 from heterofleet.router.openai import Operation
 from heterofleet.router.policy import Attempt, Outcome
 from heterofleet.router.quality import Verdict
-from heterofleet.router.relay import StreamRelay
+from heterofleet.router.relay import StreamRelay, Withheld
 from heterofleet.router.splice import StreamScrubber
 from heterofleet.router.successes import Detour
 from heterofleet.router.upstream import ClosedEarly, ConnectFailed, Garbage, TimedOut, UpstreamError
@@ -126,13 +126,18 @@ class Climber:
         )
 
     async def _attempt(self, call: Call, tier: Tier) -> None:
-        place = self._tools.dispatcher.take(tier, call.need) or await self._wait(call, tier)
+        place = self._tools.dispatcher.take(tier, call.need)
+        if place is None:
+            asked = self._now()
+            try:
+                place = await self._wait(call, tier)
+            finally:
+                call.waited += self._now() - asked
         if place is None:
             call.attempts.append(Attempt(tier, Outcome.UNAVAILABLE))
             call.answers.append(None)
             return
         endpoint, began = place.endpoint, self._now()
-        endpoint.breaker.sent(began)
         outcome = Outcome.CLIENT_GONE
         try:
             outcome = await self._ask(call, place)
@@ -236,17 +241,28 @@ class Climber:
         """Passes a stream that began well on to the client; how it ended."""
         exchange, metrics, lean = call.exchange, self._tools.metrics, call.snapshot.lean
         observe = None if lean else metrics.inter_token_seconds.of(attempt.tier).observe
-        relay = StreamRelay(self._tools.loop, exchange, abort=under.abort, edit=_scrubber(call), observe=observe)
+        edit = _scrubber(call)
+        screen = rulings.stream(call, edit)
+        if screen is not None:
+            edit = screen.feed
+        relay = StreamRelay(self._tools.loop, exchange, abort=under.abort, edit=edit, observe=observe)
         call.tier, call.endpoint, call.first_byte_sent, call.status = attempt.tier, attempt.endpoint, True, 200
         exchange.begin(200, call.headers(b"text/event-stream; charset=utf-8"))
         exchange.on_pressure(under.pressed)
         under.attempt.follow(relay)
-        await relay.done
+        try:
+            await relay.done
+        finally:
+            if screen is not None:
+                screen.note()
         exchange.on_pressure(None)
         call.first_at = relay.first_at
         tail = relay.tail
         call.used(attempt.tier, answer.usage_of_chunk(tail))
         error = relay.error
+        if isinstance(error, Withheld):
+            call.ending, call.sentence = Ending.DENIED, str(error)
+            return attempt
         if error is None and not _ended(call.operation, tail):
             error = ClosedEarly("the stream ended before its end")
         if error is None:
@@ -260,6 +276,7 @@ class Climber:
 
     def _count(self, call: Call, action: policy.Action, last: Attempt) -> None:
         metrics, request_class = self._tools.metrics, call.need.request_class
+        call.steps.append(action.step)
         if last.flaw is not None:
             metrics.flaws.add(1, last.tier, last.flaw)
         if isinstance(action, policy.Done):
@@ -278,6 +295,9 @@ class Climber:
     def _give(self, call: Call, number: int) -> None:
         """Gives the answer of an attempt; a stream has been given while it came."""
         attempt, given = call.attempts[number], call.answers[number]
+        if call.ending is Ending.DENIED:
+            self._break_off(call, rulings.error(call.sentence))
+            return
         if attempt.outcome is Outcome.CLIENT_ERROR:
             call.ending = Ending.CLIENT_ERROR
         else:
@@ -309,8 +329,11 @@ class Climber:
             fail(call, status, sentence)
             return
         call.ending = Ending.CUT_OFF
-        # A stream cannot take its status back: it says so in an event, and its connection ends short of its end.
-        call.exchange.send(b"data: " + openai.error_body(sentence, "server_error") + b"\n\n")
+        self._break_off(call, openai.error_body(sentence, "server_error"))
+
+    def _break_off(self, call: Call, error: bytes) -> None:
+        """A stream cannot take its status back: it says so in an event, and its connection is not used again."""
+        call.exchange.send(b"data: " + error + b"\n\n")
         call.exchange.end()
         call.exchange.keep_alive = False
 
@@ -343,8 +366,10 @@ def fail(call: Call, status: int, sentence: str, headers: bytes = b"", code: str
 
 
 def send_whole(call: Call, given: Given) -> None:
-    """Sends an answer that is there whole."""
-    call.status = given.status
+    """Sends an answer that is there whole, or what may pass of it."""
+    if call.snapshot.rules is not None:
+        given = rulings.answer(call, given)
+    call.given, call.status = given, given.status
     call.exchange.respond(given.status, call.headers(given.content_type), given.body)
 
 

@@ -108,7 +108,7 @@ class Dispatcher:
             return NoPlace(offered.sentence, offered.retry_after_seconds)
         if offered.displaced is not None:
             gone = offered.displaced
-            _settle(gone, NoPlace("a plan request took its place in the queue", self.waiting[tier].retry_after(now)))
+            _settle(gone, NoPlace("another request took its place in the queue", self.waiting[tier].retry_after(now)))
         return await self._settled(waiting, offered)
 
     async def _settled(self, waiting: _Waiting, ticket: Ticket[_Waiting]) -> Place | NoPlace:
@@ -192,6 +192,8 @@ class Dispatcher:
 
     def _taken(self, endpoint: Endpoint, tier: Tier, need: Need) -> Place:
         endpoint.take(need.weight)
+        # At once, so that no other request takes the one trial of a breaker that is half open.
+        endpoint.breaker.sent(self._now())
         return Place(endpoint, tier)
 
 
