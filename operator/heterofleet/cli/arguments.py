@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     _add_reading(commands)
     _add_acting(commands)
     _add_training(commands)
+    _add_playing(commands)
     _add_own(commands)
     return top
 
@@ -122,6 +123,59 @@ def _add_training(commands: "Commands[Parser]") -> None:
         "--threshold-for", type=float, metavar="SHARE", help="find the threshold that makes this share of requests plan"
     )
     _add_output(train)
+
+
+def _add_playing(commands: "Commands[Parser]") -> None:
+    engine = _command(commands, "engine-sim", "enginesim", "serve a simulated engine that speaks vLLM's API")
+    engine.add_argument(
+        "--served-model-name", nargs="+", required=True, metavar="NAME", help="its own name, and others"
+    )
+    engine.add_argument("--profile", default="tiny", metavar="NAME", help="how fast it is; tiny unless given")
+    engine.add_argument("--host", default="127.0.0.1", help="127.0.0.1 unless given")
+    engine.add_argument("--port", type=int, default=8000, help="8000 unless given; 0 takes a free one and prints it")
+    engine.add_argument("--api-key", nargs="+", default=[], metavar="KEY", help="ask for one of these under /v1")
+    engine.add_argument("--max-model-len", type=int, metavar="TOKENS", help="in place of the profile's")
+    engine.add_argument("--max-num-seqs", type=int, metavar="NUMBER", help="in place of the profile's")
+    engine.add_argument("--kv-cache-tokens", type=int, metavar="TOKENS", help="in place of the profile's")
+    engine.add_argument(
+        "--enable-prefix-caching", action=argparse.BooleanOptionalAction, help="as the profile has it unless given"
+    )
+    engine.add_argument("--scheduling-policy", choices=("fcfs", "priority"), default="fcfs", help="fcfs unless given")
+    engine.add_argument(
+        "--shutdown-timeout",
+        type=_seconds,
+        default=0,
+        metavar="SECONDS",
+        help="finish what runs at SIGTERM; 0 unless given",
+    )
+    engine.add_argument(
+        "--load-seconds", type=_seconds, metavar="SECONDS", help="time to load, in place of the profile's"
+    )
+    engine.add_argument(
+        "--time-scale", type=_rate, default=1.0, metavar="RATE", help="let its time run faster than ours"
+    )
+    engine.add_argument("--quality", type=_share, default=1.0, metavar="SHARE", help="of prompts that it answers well")
+    engine.add_argument("--mean-tokens", type=int, default=48, metavar="NUMBER", help="of its answers; 48 unless given")
+    engine.add_argument("--allow-faults", action="store_true", help="let POST /sim/faults break it")
+
+
+def _seconds(given: str) -> float:
+    return _within(given, 0.0, float("inf"))
+
+
+def _share(given: str) -> float:
+    return _within(given, 0.0, 1.0)
+
+
+def _rate(given: str) -> float:
+    return _within(given, 1e-3, 1e6)
+
+
+def _within(given: str, least: float, most: float) -> float:
+    number = float(given)
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"{given} is not between {least:g} and {most:g}")
+    return number
 
 
 def _add_own(commands: "Commands[Parser]") -> None:
