@@ -5,17 +5,22 @@ Made by `pipeline`, filled by what it passes, and told to client, metrics and ac
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from heterofleet.api.labels import Tier
 from heterofleet.router.answer import Usage
+from heterofleet.router.budget import NANO, NOTHING
 from heterofleet.router.classify import Decision
 from heterofleet.router.dispatch import Need
 from heterofleet.router.inbound import Exchange
 from heterofleet.router.openai import Operation, Request
-from heterofleet.router.policy import Attempt, Traits
+from heterofleet.router.policy import Attempt, Outcome, Step, Traits
 from heterofleet.router.snapshot import Snapshot
 from heterofleet.router.tiering import Choice
+
+if TYPE_CHECKING:
+    from heterofleet.router.rulings import Ruling
 
 ANONYMOUS: Final = ""
 """The tenant of everyone, where no keys are asked for."""
@@ -52,9 +57,10 @@ class Call:
     """The state of one request. Times are the loop's."""
 
     __slots__ = (
-        "answers", "attempts", "body", "cache", "cache_key", "choice", "decision", "degraded", "ending", "endpoint", "exchange",
-        "first_at", "first_byte_sent", "head_tail", "need", "operation", "request", "request_id", "review", "sentence",
-        "snapshot", "status", "tenant", "tier", "traits", "usages",
+        "answers", "attempts", "body", "cache", "cache_key", "choice", "decision", "degraded", "drops_logprobs", "ending",
+        "endpoint", "exchange", "first_at", "first_byte_sent", "given", "head_tail", "need", "operation", "request",
+        "request_id", "review", "rulings", "sentence", "snapshot", "spent", "status", "steps", "tenant", "tier",
+        "traits", "usages", "waited",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, operation: Operation, snapshot: Snapshot, request_id: bytes) -> None:
@@ -71,7 +77,15 @@ class Call:
         self.body = exchange.body
         self.head_tail = b""
         self.attempts: list[Attempt] = []
+        self.steps: list[Step] = []
+        """What followed from each of the attempts."""
+        self.waited = 0.0
+        """Seconds for which it had no place."""
+        self.spent = NOTHING
         self.answers: list[Given | None] = []
+        self.given: Given | None = None
+        """What was sent to the client, where it was sent whole."""
+        self.rulings: list[Ruling] = []
         self.tier: Tier | None = None
         self.endpoint: str | None = None
         self.usages: list[tuple[Tier, Usage]] = []
@@ -79,6 +93,8 @@ class Call:
         self.cache_key: bytes | None = None
         self.review: str | None = None
         self.degraded = False
+        self.drops_logprobs = False
+        """Whether log-probabilities were asked for on our own account, and are to be taken out of the answer."""
         self.first_byte_sent = False
         self.first_at = 0.0
         self.status = 0
@@ -136,16 +152,28 @@ class Call:
             entry["tier"], entry["tierReason"] = self.tier or choice.tier, choice.why
         if self.endpoint is not None:
             entry["endpoint"] = self.endpoint
-        if len(self.attempts) != 1 or self.attempts[0].flaw is not None:
-            entry["attempts"] = [
-                {"tier": a.tier, "endpoint": a.endpoint, "outcome": a.outcome, "flaw": a.flaw} for a in self.attempts
-            ]
-        if self.usages:
-            entry["promptTokens"] = sum(usage.prompt for _, usage in self.usages)
-            entry["completionTokens"] = sum(usage.completion for _, usage in self.usages)
-        for name, value in (("cache", self.cache), ("review", self.review), ("sentence", self.sentence or None)):
-            if value is not None:
-                entry[name] = value
+        entry.update(self._tried())
+        told = {"cache": self.cache, "review": self.review, "sentence": self.sentence or None}
+        entry.update({name: value for name, value in told.items() if value is not None})
         if self.degraded:
             entry["degraded"] = True
         return entry
+
+    def _tried(self) -> Mapping[str, Any]:
+        """What the attempts were, where there was more to them than one good answer, and what they took."""
+        told: dict[str, Any] = {}
+        if len(self.attempts) != 1 or self.attempts[0].flaw is not None or self.attempts[0].outcome is not Outcome.GOOD:
+            told["attempts"] = [
+                {"tier": a.tier, "endpoint": a.endpoint, "outcome": a.outcome, "flaw": a.flaw, "then": step}
+                for a, step in zip_longest(self.attempts, self.steps)
+            ]
+        if self.waited:
+            told["waitedSeconds"] = self.waited
+        if self.first_at:
+            told["firstTokenSeconds"] = self.first_at - self.exchange.started
+        if self.usages:
+            told["promptTokens"] = sum(usage.prompt for _, usage in self.usages)
+            told["completionTokens"] = sum(usage.completion for _, usage in self.usages)
+        if self.spent.nano_usd:
+            told["usd"] = self.spent.nano_usd / NANO
+        return told

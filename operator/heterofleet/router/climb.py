@@ -83,7 +83,7 @@ class Climber:
 
     async def climb(self, call: Call, tier: Tier) -> None:
         """Answers the call. Raises Turned where it got no place at all."""
-        attempts = call.attempts
+        attempts, plain = call.attempts, call.body
         while True:
             await self._attempt(call, tier)
             action = self._decide(call)
@@ -109,11 +109,11 @@ class Climber:
                     call.need.tried = set(exclude)
                     await asyncio.sleep(after_seconds)
                 case policy.Adjust():
-                    call.body = splice.put(call.body, call.asked.fields, action.changes(call.asked.fields))
+                    call.body = splice.put(plain, call.asked.fields, action.changes(call.asked.fields))
                 case policy.Escalate(tier):
-                    call.need.tried = set()
+                    call.need.tried, call.body = set(), plain
                 case policy.Fallback(tier, degraded):
-                    call.need.tried, call.degraded = set(), degraded
+                    call.need.tried, call.body, call.degraded = set(), plain, degraded
 
     def _decide(self, call: Call) -> policy.Action:
         return policy.decide(
@@ -235,6 +235,8 @@ class Climber:
             return Attempt(tier, Outcome.MALFORMED, endpoint.key), None
         call.used(tier, said.usage)
         verdict = quality.judge(said, call.asked, config)
+        if call.drops_logprobs:
+            given = given._replace(body=splice.without_logprobs(call.operation, given.body))
         return _verdict(tier, endpoint.key, verdict), given
 
     async def _stream(self, call: Call, attempt: Attempt, under: Under) -> Attempt:
@@ -415,11 +417,11 @@ def _beginning(
 
 
 def _scrubber(call: Call) -> Callable[[bytes], bytes] | None:
-    """What is to be taken out of the stream: the usage that its client did not ask for."""
-    request = call.asked
-    if call.body is call.exchange.body or request.wants_usage:
+    """What takes out of the stream what its client did not ask for: the usage, log-probabilities."""
+    drop_usage = call.body is not call.exchange.body and not call.asked.wants_usage
+    if not drop_usage and not call.drops_logprobs:
         return None
-    return StreamScrubber(call.operation, drop_usage=True, drop_logprobs=False).feed
+    return StreamScrubber(call.operation, drop_usage=drop_usage, drop_logprobs=call.drops_logprobs).feed
 
 
 def _ended(operation: Operation, tail: bytes) -> bool:

@@ -28,6 +28,8 @@ class ReviewDesk:
         self._store, self._clock = store, clock
         self._waiting: dict[str, asyncio.Future[Outcome]] = {}
         self._poll: asyncio.Task[None] | None = None
+        self.leaving = False
+        """Set while the router ends: what waits then was not given up by its client, and outlives the router."""
 
     async def hold(self, held: Review, *, max_waiting: int) -> Outcome:
         """Waits for the outcome; NotHeld at once where it cannot wait. A client that leaves takes its review along."""
@@ -37,8 +39,9 @@ class ReviewDesk:
                 return Outcome(State.NOT_HELD, self._clock(), reason=refused)
             return await self._wait(held)
         except asyncio.CancelledError:
-            with contextlib.suppress(StoreError):
-                await self._store.review_remove(held.id)
+            if not self.leaving:
+                with contextlib.suppress(StoreError):
+                    await self._store.review_remove(held.id)
             raise
 
     async def list(self) -> Sequence[bytes]:

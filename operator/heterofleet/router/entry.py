@@ -10,15 +10,15 @@ from heterofleet.router import server, settings
 
 
 def main() -> None:
-    """Runs until SIGTERM or SIGINT; ends with 2 for arguments that contradict each other."""
+    """Runs until SIGTERM or SIGINT; ends with 2 for arguments that cannot be followed."""
     try:
         found = settings.parse()
+        _log_to_stderr(found.log_format)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(server.serve(found))
     except settings.Misused as exc:
         sys.stderr.write(f"heterofleet-router: {exc}\n")
         sys.exit(2)
-    _log_to_stderr(found.log_format)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(server.serve(found))
 
 
 def _log_to_stderr(form: str) -> None:

@@ -104,6 +104,11 @@ class Ledger:
         self._batch: Batch | None = None
         self._number = 0
 
+    @property
+    def known(self) -> bool:
+        """Whether the store has said what was spent, at whatever time."""
+        return self._read_at is not None
+
     def judge(self, tenant: str, now: float) -> Judgement:
         """Whether a request of the tenant may go on."""
         limit = self.policy.of(tenant)

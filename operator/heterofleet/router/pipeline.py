@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, Protocol
 from heterofleet.api.labels import Tier
 from heterofleet.api.policy import Queue
 from heterofleet.api.routing import Degrade, ModelName, RequestClass
-from heterofleet.router import budget, classify, openai, pick, prefix, quality, requesthead, splice, tiering
+from heterofleet.router import budget, classify, openai, pick, prefix, quality, requesthead, rulings, splice, tiering
 from heterofleet.router.accesslog import Put
 from heterofleet.router.auth import Keys
 from heterofleet.router.budget import Standing
@@ -62,13 +62,6 @@ class After(Protocol):
     def __call__(self, call: Call, /) -> None: ...
 
 
-class Screen(Protocol):
-    """What prompts are held to."""
-
-    def __call__(self, call: Call, /) -> None:
-        """Redacts the call's body. Raises Refused for what may not pass."""
-
-
 class Parts(NamedTuple):
     """What the pipeline is made of; one set a process."""
 
@@ -79,10 +72,10 @@ class Parts(NamedTuple):
     engine_key: Callable[[], bytes | None]
     climber: Climber
     caches: Caches
-    screen: Screen
     after: After
     metrics: Metrics
     log: Put | None
+    audit: Put | None
     chance: random.Random
     now: Callable[[], float]
 
@@ -113,6 +106,9 @@ class Pipeline:
             call.ending, call.sentence, call.status = Ending.CLIENT_ERROR, exc.message, exc.status
             body = openai.error_body(exc.message, exc.kind, param=exc.param, code=exc.code)
             exchange.respond(exc.status, call.headers(), body)
+        except rulings.Denied as exc:
+            call.ending, call.sentence = Ending.DENIED, str(exc)
+            fail(call, rulings.DENIED_STATUS, call.sentence, code=rulings.DENIED_CODE)
         except splice.Unspliceable as exc:
             call.ending, call.sentence = Ending.CLIENT_ERROR, str(exc)
             fail(call, 400, f"the body cannot be forwarded: {exc}")
@@ -128,7 +124,8 @@ class Pipeline:
         request = call.request = openai.parse(call.operation, exchange.body)
         model = _model(request, snapshot)
         if snapshot.rules is not None:
-            parts.screen(call)
+            rulings.prompt(call)
+            request = call.asked
         decision = call.decision = snapshot.classifier.decide(
             request, header=exchange.header(CLASS_HEADER), pinned=model.request_class
         )
@@ -136,6 +133,11 @@ class Pipeline:
         short = self._budget(call)
         tier = self._choose(call, model, tenant_is_short=short)
         self._prepare(call, model)
+        if snapshot.bounded:
+            # At once, before anything is awaited: others of the tenant are judged by it.
+            price = snapshot.tiers[tier].price or _FREE
+            expected = budget.expected(request.prompt_characters, request.max_tokens, price)
+            reservation.append(parts.ledger().reserve(call.tenant, expected, time.time()))
         found = await parts.caches.find(call, tier)
         if found is not None:
             given, call.cache = found
@@ -143,10 +145,6 @@ class Pipeline:
             parts.metrics.cache_hits.add(1, decision.request_class, call.cache)
             send_whole(call, given)
             return
-        if snapshot.bounded:
-            price = snapshot.tiers[tier].price or _FREE
-            expected = budget.expected(request.prompt_characters, request.max_tokens, price)
-            reservation.append(parts.ledger().reserve(call.tenant, expected, time.time()))
         await parts.climber.climb(call, tier)
         parts.caches.keep(call)
         parts.after(call)
@@ -220,6 +218,7 @@ class Pipeline:
         needed = quality.needed(request, policy.quality) if policy.quality.enabled and not call.snapshot.lean else {}
         if needed:
             call.body = splice.put(call.body, request.fields, needed)
+            call.drops_logprobs = True
         if not call.snapshot.lean or call.snapshot.bounded:
             call.body = requesthead.with_usage(request, call.body)
 
@@ -236,6 +235,8 @@ class Pipeline:
         tier = call.tier if call.tier is not None else "none"
         metrics.requests.add(1, request_class, tier, call.ending)
         self._money(call, reservation, request_class)
+        if call.rulings:
+            self._tell_rulings(call)
         if snapshot.lean:
             return
         seconds = parts.now() - call.exchange.started
@@ -246,6 +247,14 @@ class Pipeline:
                 metrics.time_to_first_token_seconds.of(request_class, tier).observe(first)
         if parts.log is not None:
             parts.log(call.log_entry(time.time(), seconds))
+
+    def _tell_rulings(self, call: Call) -> None:
+        """What the compliance rules decided: no profile leaves it out."""
+        for ruling in call.rulings:
+            self._parts.metrics.compliance.add(ruling.times, ruling.verdict)
+        if self._parts.audit is not None:
+            for entry in rulings.audit_entries(call, time.time()):
+                self._parts.audit(entry)
 
     def _money(self, call: Call, reservation: list[Reservation], request_class: str) -> None:
         """Tokens and their cost, of every attempt. What no engine answered costs nothing, nor does a cached answer."""
@@ -264,6 +273,7 @@ class Pipeline:
             # All-large would have answered once, whatever it took here.
             given = call.usages[-1][1]
             metrics.cost_all_large_usd.add(budget.cost_usd(given.prompt, given.completion, large), request_class)
+        call.spent = spent
         if reservation:
             self._parts.ledger().settle(reservation[0], spent, time.time())
         if call.snapshot.policy.tenant_metrics and call.tenant and spent.tokens:

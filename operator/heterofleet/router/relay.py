@@ -1,11 +1,13 @@
 """Takes an engine's answer as it comes: whole, or piece by piece on to the client.
 
-Stands between `upstream` and the client's `inbound.Exchange`. An answer that is not streamed is kept until it is whole, so
-that it can be judged. A stream is held until its first piece is here (and judged, where policy asks); from then on every
-piece goes to the client in the same call in which it came, without a task in between: about 10 microseconds a piece.
+Stands between `upstream` and the client's `inbound.Exchange`. An answer that is not streamed is kept until it is whole,
+so that it can be judged. A stream is held until its first piece is here (and judged, where policy asks); from then on
+every piece goes to the client in the same call in which it came, without a task in between: about 10 microseconds a
+piece.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -21,13 +23,13 @@ LAST_PIECES: Final = 6
 class Attempt:
     """One engine's answer to one request; the sink of `upstream`.
 
-    `begun` ends when the answer is whole, when a stream has shown enough of itself, or with what went wrong; the error is
-    its result, not its exception, since nobody may be there to take it.
+    `begun` ends when the answer is whole, when a stream has shown enough of itself, or with what went wrong; the error
+    is its result, not its exception, since nobody may be there to take it.
     """
 
     __slots__ = (
-        "_follow", "_hold", "_most_bytes", "_now", "_stall_seconds", "_took", "begun", "deadline", "error", "headers",
-        "parts", "size", "started", "status", "streaming", "whole",
+        "_follow", "_hold", "_most_bytes", "_now", "_silence", "_stall_seconds", "begun", "deadline", "error",
+        "headers", "parts", "size", "started", "status", "streaming", "whole",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, first_byte_seconds: float, stall_seconds: float,
@@ -42,11 +44,10 @@ class Attempt:
         self.size = 0
         self.started = loop.time()
         self.deadline = self.started + first_byte_seconds
-        self._stall_seconds = stall_seconds
+        self._stall_seconds = self._silence = stall_seconds
         self._most_bytes = most_bytes
         self._now = loop.time
         self._hold = hold
-        self._took = False
         self._follow: Follower | None = None
 
     def head(self, status: int, headers: dict[bytes, bytes]) -> None:
@@ -57,7 +58,7 @@ class Attempt:
     def data(self, data: bytes) -> None:
         follow = self._follow
         if follow is not None:
-            self.deadline = follow.piece(data) + self._stall_seconds
+            self.deadline = follow.piece(data) + self._silence
             return
         self.parts.append(data)
         self.size += len(data)
@@ -80,6 +81,11 @@ class Attempt:
     def expire(self) -> None:
         """Its time is up."""
         self.lost(TimedOut("no answer in time" if not self.status else "the answer stopped coming"))
+
+    def pressed(self, pressed: bool) -> None:
+        """Its client reads too slowly, or has caught up. Until then nothing is read: the engine is not silent."""
+        self._silence = math.inf if pressed else self._stall_seconds
+        self.deadline = self._now() + self._silence
 
     @property
     def body(self) -> bytes:
@@ -109,6 +115,10 @@ class Attempt:
             self._follow.ended(self.error)
 
 
+class Withheld(Exception):
+    """What comes may not pass on; the sentence says why. No fault of the engine."""
+
+
 class Follower(Protocol):
     """What takes a stream's pieces."""
 
@@ -120,7 +130,8 @@ class Follower(Protocol):
 
 
 Edit = Callable[[bytes], bytes]
-"""What is taken out of a stream on its way; it may hold back the beginning of an event."""
+"""What is taken out of a stream on its way; it may hold back the beginning of an event, and end the stream by raising
+Withheld or an UpstreamError."""
 
 
 class StreamRelay:
@@ -134,7 +145,7 @@ class StreamRelay:
     def __init__(self, loop: asyncio.AbstractEventLoop, exchange: Exchange, *, abort: Callable[[], None],
                  edit: Edit | None, observe: Callable[[float], None] | None) -> None:  # fmt: skip
         self.done: asyncio.Future[None] = loop.create_future()
-        self.error: UpstreamError | None = None
+        self.error: UpstreamError | Withheld | None = None
         self.pieces = 0
         self.first_at = 0.0
         self._now = loop.time
@@ -161,10 +172,16 @@ class StreamRelay:
         self._last_at = now
         self.pieces += 1
         self._last.append(data)
-        self._exchange.send(data if self._edit is None else self._edit(data))
+        if self._edit is not None:
+            try:
+                data = self._edit(data)
+            except (Withheld, UpstreamError) as exc:
+                self._stop(exc)
+                return now
+        self._exchange.send(data)
         return now
 
-    def ended(self, error: UpstreamError | None) -> None:
+    def ended(self, error: UpstreamError | Withheld | None) -> None:
         if not self.done.done():
             self.error = self.error or error
             self.done.set_result(None)
@@ -174,6 +191,6 @@ class StreamRelay:
         """The last pieces, which tell the usage and whether the stream came to its end."""
         return b"".join(self._last)
 
-    def _stop(self, error: UpstreamError) -> None:
+    def _stop(self, error: UpstreamError | Withheld) -> None:
         self._abort()
         self.ended(error)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from heterofleet.router import openai, review
+from heterofleet.router import openai, review, rulings
 from heterofleet.router.answer import AnswerError, from_body
 from heterofleet.router.call import Call, Given
 from heterofleet.router.desk import ReviewDesk
@@ -43,9 +43,9 @@ class Reviewing:
             tenant=call.tenant,
             request_class=call.need.request_class,
             reason=str(last.flaw or last.outcome),
-            body=call.exchange.body,
+            body=call.asked.body,
             attempts=tuple(
-                review.Attempt(attempt.tier, _text(call.operation, given), str(attempt.flaw or attempt.outcome))
+                review.Attempt(attempt.tier, _text(call, given), str(attempt.flaw or attempt.outcome))
                 for attempt, given in zip(call.attempts, call.answers, strict=True)
                 if given is not None
             ),
@@ -82,8 +82,9 @@ def with_text(operation: Operation, body: bytes, text: str) -> bytes:
     return orjson.dumps(fields)
 
 
-def _text(operation: Operation, given: Given) -> str:
+def _text(call: Call, given: Given) -> str:
+    """What reviewers see of an answer: no more than may pass."""
     try:
-        return from_body(operation, given.body).text
+        return rulings.text(call, from_body(call.operation, given.body).text)
     except AnswerError:
         return ""

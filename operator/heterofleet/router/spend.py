@@ -45,6 +45,13 @@ async def keep_in_step(ledger: Ledger, store: Store, clock: Callable[[], float])
         await _pause(ledger, heed_urgency=not away)
 
 
+async def finish(ledger: Ledger, store: Store, clock: Callable[[], float]) -> None:
+    """Tells the store all that it does not know yet, before a router ends. Raises StoreError."""
+    while (batch := ledger.batch(clock())) is not None:
+        await store.add_spend(batch)
+        ledger.acknowledge(batch)
+
+
 async def _pause(ledger: Ledger, *, heed_urgency: bool) -> None:
     """Until the next turn is due. A flag that is looked at costs requests less than an event that they set."""
     for _ in range(round(INTERVAL_SECONDS / _URGENT_CHECK_SECONDS)):
