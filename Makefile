@@ -1,8 +1,8 @@
 # Everything a fresh machine needs beyond Python >= 3.11 and make is installed by these targets,
 # into .venv and the user's cache folder.
 .DEFAULT_GOAL := help
-.PHONY: help setup lock testbed generate drift lint check build unit supervisor cluster reconcile random test \
-  images release demo bench-control-plane clean
+.PHONY: help setup lock testbed generate drift lint check build unit supervisor router cluster reconcile random \
+  test images release demo bench-control-plane clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -65,6 +65,9 @@ unit: setup ## pure rules, no cluster
 supervisor: setup ## ranks as real processes on loopback
 	@$(BIN)/python -m pytest -q tests/supervisor
 
+router: setup ## the router and the simulated engines, on loopback
+	@$(BIN)/python -m pytest -q tests/router tests/simulate
+
 # Played clusters share their machine with whatever else runs there. What failed is run once more by itself, and is
 # a failure if it fails again; the first report stays in the output for whoever hunts flakes.
 define against_a_cluster
@@ -80,7 +83,7 @@ reconcile: testbed ## the operator's rules against a real API server
 random: testbed ## random walks over fleets, a few seeds (SEEDS=0-199 STEPS=50 for many)
 	@$(if $(SEEDS),$(BIN)/python -m randomwalk --seeds $(SEEDS) --steps $(or $(STEPS),50),$(BIN)/python -m pytest -q tests/randomwalk || $(BIN)/python -m pytest -q --last-failed tests/randomwalk)
 
-test: check unit supervisor cluster reconcile random ## everything (< 20 min with warm caches)
+test: check unit supervisor router cluster reconcile random ## everything (< 20 min with warm caches)
 
 images: setup ## the container images, where docker, podman or buildah works (ARGS=... for the builder)
 	@$(BIN)/python images/build.py $(ARGS)
@@ -88,7 +91,7 @@ images: setup ## the container images, where docker, podman or buildah works (AR
 release: testbed drift ## this version's chart, wheel and CRDs, kept under tests/fixtures/releases
 	@$(BIN)/python charts/release.py
 
-demo: testbed ## the product, step by step, on a real control plane (KEEP=1 leaves it running)
+demo: testbed ## the product, step by step, on a real control plane (CHAPTER=fleet or router; KEEP=1 leaves it running)
 	@$(BIN)/python -m testbed.demo
 
 bench-control-plane: testbed ## the operator among 10, 100 and 1,000 fleets (about 40 minutes)

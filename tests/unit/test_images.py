@@ -24,15 +24,18 @@ def test_images_hold_the_versions_that_were_tested() -> None:
         "operator/build.lock",
         "operator/requirements.lock",
         "router/requirements.lock",
+        "engine-sim/requirements.lock",
     }
     for file, versions in shipped.items():
         assert versions == {package: tested[package] for package in versions}, file
 
 
-@pytest.mark.parametrize("image", ["operator", "router"])
-def test_an_image_holds_all_that_its_program_needs(image: str) -> None:
+@pytest.mark.parametrize(
+    ("image", "extra"), [("operator", "operator"), ("router", "router"), ("engine-sim", "simulate")]
+)
+def test_an_image_holds_all_that_its_program_needs(image: str, extra: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    needed = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"][image]]
+    needed = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"][extra]]
     names = {re.split(r"[^A-Za-z0-9-]", requirement, maxsplit=1)[0].lower() for requirement in needed}
     assert names - set(pins(IMAGES / image / "requirements.lock")) == set()
     builders = {requirement.partition("==")[0] for requirement in project["build-system"]["requires"]}
@@ -59,7 +62,7 @@ def test_images_run_as_a_numeric_user_that_is_not_root() -> None:
         file.parent.name: re.findall(r"^USER (.*)$", file.read_text("utf-8"), re.MULTILINE)
         for file in IMAGES.glob("*/Dockerfile")
     }
-    assert set(users) >= {"operator", "router", "engine"}
+    assert set(users) == {"operator", "router", "engine", "engine-sim"}
     for image, found in users.items():
         assert len(found) == 1, image
         assert re.fullmatch(r"[1-9][0-9]*:[0-9]+", found[0]), image
