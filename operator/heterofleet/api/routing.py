@@ -97,6 +97,11 @@ class StaticEndpoint(_Told):
     model: str | None = Field(
         None, description="The name that the engine knows its model by, where it answers to no other: bodies get it."
     )
+    draining: bool = Field(
+        False,
+        description="It gets nothing new and finishes what it has, as before it is stopped.",
+        exclude_if=lambda draining: not draining,
+    )
 
 
 def _said(policy: RouterPolicy) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
 import yaml
 
 from heterofleet.api.routing import RouterConfig, StaticEndpoint
@@ -19,17 +20,34 @@ _log = logging.getLogger(__name__)
 LOOK_SECONDS: Final = 0.5
 
 
-def text_as_json_object(text: str) -> Any:
-    """What a YAML (or JSON) document holds. Raises ValueError with the place of the fault."""
+PLAN: Final = "plan"
+"""Where a file says what the operator's plan.json says in a cluster."""
+
+
+def documents(text: str) -> tuple[str, str]:
+    """config.json and plan.json of a YAML (or JSON) document. Raises ValueError with the place of the fault."""
     try:
-        return yaml.safe_load(text)
+        said = yaml.safe_load(text)
     except yaml.YAMLError as exc:
         raise ValueError(f"not YAML: {exc}") from exc
+    # A file without a plan takes back what the former one planned.
+    plan = said.pop(PLAN, None) if isinstance(said, dict) else None
+    return _json(said), _json({} if plan is None else plan)
+
+
+def _json(said: Any) -> str:
+    try:
+        return orjson.dumps(said).decode()
+    except TypeError as exc:
+        raise ValueError(f"not what JSON can say: {exc}") from exc
 
 
 def sightings(config: RouterConfig) -> list[Sighting]:
     """The engines that a file names."""
-    return [Sighting(address(endpoint), endpoint.tier, model=endpoint.model) for endpoint in config.endpoints]
+    return [
+        Sighting(address(endpoint), endpoint.tier, draining=endpoint.draining, model=endpoint.model)
+        for endpoint in config.endpoints
+    ]
 
 
 def address(endpoint: StaticEndpoint) -> Address:

@@ -31,6 +31,7 @@ class Gauges:
         yield from self._of_queues(now)
         yield "connections", "Open connections of clients.", (), {(): float(self.connections())}
         yield "attempts_in_flight", "Attempts under way.", (), {(): float(len(self.attempts))}
+        yield "tasks", "Tasks of the event loop: one a request, beside a handful that run for ever.", (), {(): _tasks()}
         detour = self.detour()
         share = detour.standing(now).share
         yield "small_success_ratio", "Share of good answers of the small tier in the window.", (), {(): share}
@@ -68,3 +69,7 @@ def _state(endpoint: Endpoint) -> str:
     if endpoint.serves:
         return "serving"
     return "draining" if endpoint.draining else "starting"
+
+
+def _tasks() -> float:
+    return float(len(asyncio.all_tasks()))

@@ -13,8 +13,6 @@ import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any, Final
 
-import orjson
-
 from heterofleet.api import routing
 from heterofleet.api.labels import METRICS_PORT
 from heterofleet.api.policy import Escalation
@@ -213,11 +211,12 @@ class Router:
 
     def _take_file(self, text: str) -> None:
         try:
-            as_json = orjson.dumps(files.text_as_json_object(text)).decode()
-        except (ValueError, TypeError) as exc:
+            config, plan = files.documents(text)
+        except ValueError as exc:
             self._configured.refuse(text, str(exc))
         else:
-            self._configured.take_config(as_json)
+            self._configured.take_plan(plan)
+            self._configured.take_config(config)
 
     def _take_engines(self, sightings: list[Sighting]) -> None:
         if self._registry.replace(sightings):
