@@ -1,6 +1,7 @@
-"""A router without Kubernetes: its configuration and its engines stand in one YAML file, which is read again when it changes.
+"""A router without Kubernetes: configuration, plan and engines stand in one YAML file, read again when it changes.
 
-The engines are taken for ready; one that does not answer is found out by its breaker and by the probes of idle endpoints.
+An engine is taken for ready unless it is said to be draining; one that does not answer is found out by its breaker and
+by the probes of idle endpoints.
 """
 
 import asyncio
