@@ -154,7 +154,8 @@ def _break(demo: Demo) -> None:
     demo.centre.set_faults(name, Faults())
 
     def closed() -> bool:
-        _ask(demo, "act", "and now?", 0)
+        for number in range(8):
+            _ask(demo, "act", "and now?", number)
         found = [line for line in _metrics(demo).splitlines() if "breaker_open" in line and address in line]
         return all(line.endswith(" 0.0") for line in found)
 
