@@ -1,8 +1,8 @@
 """One try of one request at one engine: connection, bytes out, answer in.
 
 Stands between `dispatch`, which gave the place, and the ladder, which decides what follows from how it ended. An idle
-connection that the engine closed just then is no failure of the engine: the same bytes go once more over a fresh one, as
-long as nothing of an answer has come.
+connection that the engine closed just then is no failure of the engine: the same bytes go once more over a fresh one,
+as long as nothing of an answer has come.
 """
 
 import asyncio
@@ -102,12 +102,14 @@ class Under:
 
     def pressed(self, pressed: bool) -> None:
         """The client reads too slowly, or has caught up."""
-        if self._connection is not None:
+        if self._connection is not None and not self.attempt.over:
             self._connection.pause(pressed)
+            self.attempt.pressed(pressed)
 
     def abort(self) -> None:
         """Ends it now; an engine stops generating when its client goes."""
-        if self._connection is not None and not self.attempt.over:
+        # One that failed may come on; only the connection of a whole answer is another's by now.
+        if self._connection is not None and not self.attempt.whole:
             self._connection.abort()
         self.close()
 

@@ -1,7 +1,7 @@
 """The engines that a router knows: who serves, what each holds, and which breaker is open.
 
-Two sources fill it, a watch of Pods (`kube`) or a file (`files`), through `Registry.replace`; the last known list stays in
-force while a source is away. An endpoint is one object for its whole life, so that its counts, its breaker and its
+Two sources fill it, a watch of Pods (`kube`) or a file (`files`), through `Registry.replace`; the last known list stays
+in force while a source is away. An endpoint is one object for its whole life, so that its counts, its breaker and its
 connections survive whatever the source says of its readiness.
 """
 
@@ -15,7 +15,6 @@ from heterofleet.router import pick
 from heterofleet.router.breaker import Breaker
 from heterofleet.router.pick import Ring
 from heterofleet.router.upstream import Pool
-
 
 FOREIGN_WEIGHT: Final = float(pick.EXPECTED_TOKENS)
 """Work of a request that another router sent, of which only its existence is known."""
@@ -159,13 +158,16 @@ class Registry:
         seen = {sighting.address: sighting for sighting in sightings}
         for address in [a for a in self._endpoints if a not in seen or self._endpoints[a].life != seen[a].life]:
             # What it has in flight goes on; its connections close one by one as their requests end.
-            self._endpoints.pop(address).draining = True
+            gone = self._endpoints.pop(address)
+            gone.draining = True
+            gone.pool.retire()
         for address, sighting in seen.items():
             known = self._endpoints.get(address)
             if known is None:
                 self._endpoints[address] = Endpoint(sighting, self._breaker(), self._now())
             else:
                 known.ready, known.draining, known.tier = sighting.ready, sighting.draining, sighting.tier
+                known.model = sighting.model
         self.synced = True
         return self._regroup()
 

@@ -1,9 +1,10 @@
 """HTTP/1.1 as clients speak it: connections, limits and timeouts; gives whole requests to a handler.
 
-Stands at the router's edge. The parser is llhttp's (httptools), in its strict mode, which refuses what request smuggling
-needs; every request is read whole within bounds before anything is decided, since a decision needs the body. A handler
-is a coroutine a request, cancelled when its client leaves. Framework servers cost more than the whole routing of a
-request (docs/adr/0101), so this is one of the two places where the router speaks HTTP by itself; `upstream` is the other.
+Stands at the router's edge. The parser is llhttp's (httptools), in its strict mode, which refuses what request
+smuggling needs; every request is read whole within bounds before anything is decided, since a decision needs the body.
+A handler is a coroutine a request, cancelled when its client leaves. Framework servers cost more than the whole routing
+of a request (docs/adr/0101), so this is one of the two places where the router speaks HTTP by itself; `upstream` is the
+other.
 """
 
 import asyncio
@@ -20,6 +21,8 @@ from heterofleet.api.policy import Limits
 MOST_PIPELINED: Final = 16
 """Requests that a client may send ahead; a longer pipeline is not read until some are answered."""
 SWEEP_SECONDS: Final = 0.5
+LINGER_SECONDS: Final = 2.0
+"""How long what still comes of a refused request is read and dropped: a reset would take the answer along."""
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus
@@ -50,7 +53,9 @@ class Exchange:
         self._connection = connection
         self._chunked = False
         self.method = method
-        self.target, _, self.query = target.partition(b"?")
+        # Proxies are asked with the whole URL, and any server has to understand it (RFC 9112, 3.2.2).
+        path = target if target.startswith(b"/") else _path_of(target)
+        self.target, _, self.query = path.partition(b"?")
         self.headers = headers
         self.body = body
         self.started = started
@@ -74,9 +79,9 @@ class Exchange:
 
     def respond(self, status: int, headers: bytes, body: bytes) -> None:
         """Answers whole. `headers` are lines with their ends; content-length is added."""
-        self._connection.write(
-            b"%b%bcontent-length: %d\r\n%b\r\n%b" % (status_line(status), headers, len(body), self._close_line(), body)
-        )
+        head = b"%b%bcontent-length: %d\r\n%b\r\n" % (status_line(status), headers, len(body), self._close_line())
+        # An answer to HEAD tells the length of a body that never comes.
+        self._connection.write(head if self.method == b"HEAD" else head + body)
 
     def respond_json(self, status: int, body: bytes, headers: bytes = b"") -> None:
         """Answers with JSON."""
@@ -116,6 +121,14 @@ class Exchange:
         return b"" if self.keep_alive else b"connection: close\r\n"
 
 
+def _path_of(target: bytes) -> bytes:
+    """The path of a target in absolute form; any other stays as it is."""
+    scheme, found, rest = target.partition(b"://")
+    if not found or scheme.lower() not in (b"http", b"https"):
+        return target
+    return b"/" + rest.partition(b"/")[2]
+
+
 Handler = Callable[[Exchange], Awaitable[None]]
 
 
@@ -133,6 +146,8 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Exchange] = deque()
         self._task: asyncio.Task[None] | None = None
         self._pressure: Callable[[bool], None] | None = None
+        self._pressed = False
+        self._refused = False
         self._paused_reading = False
         self._head_bytes = 0
         self._begin()
@@ -142,6 +157,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._size = 0
+        self._owed = 0
         self._in_message = False
         self._in_body = False
 
@@ -161,29 +177,35 @@ class Connection(asyncio.Protocol):
             self._task.cancel()
 
     def pause_writing(self) -> None:
+        self._pressed = True
         self.deadline = self.front.now() + self.front.limits.stall_seconds
         if self._pressure is not None:
             self._pressure(True)
 
     def resume_writing(self) -> None:
+        self._pressed = False
         self.deadline = None
         if self._pressure is not None:
             self._pressure(False)
 
     def tell_pressure(self, told: Callable[[bool], None] | None) -> None:
         self._pressure = told
+        if told is not None and self._pressed:
+            # What it has not read may be the answer to an earlier request.
+            told(True)
 
     def data_received(self, data: bytes) -> None:
-        if not self._in_message and self._task is None:
+        if self._refused:
+            return
+        if not self._in_message and self._task is None and not self._head_bytes:
             self.deadline = self.front.now() + self.front.limits.header_seconds
         if not self._in_body:
             self._head_bytes += len(data)
         try:
-            self._parser.feed_data(data)
+            while data:
+                data = self._take_owed(data) if self._owed else self._parsed(data)
             if not self._in_body and self._in_message and self._head_bytes > self.front.limits.max_header_bytes:
                 raise _too_long_head(self.front.limits)
-        except httptools.HttpParserUpgrade:
-            self._refuse(RefusedInput(400, "the connection cannot be upgraded: speak HTTP/1.1"))
         except httptools.HttpParserCallbackError as exc:
             cause = exc.__context__ if isinstance(exc.__context__, RefusedInput) else None
             self._refuse(cause or RefusedInput(400, "the request is malformed"))
@@ -191,6 +213,23 @@ class Connection(asyncio.Protocol):
             self._refuse(exc)
         except httptools.HttpParserError:
             self._refuse(RefusedInput(400, "the request is malformed: it is not HTTP/1.1"))
+
+    def _parsed(self, data: bytes) -> bytes:
+        """Parses; gives what comes after a request that asks to change the protocol, for there the parser stops."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as exc:
+            return data[exc.args[0] :]
+        return b""
+
+    def _take_owed(self, data: bytes) -> bytes:
+        """The body of such a request, which the parser leaves to us; the protocol is not changed. Gives the rest."""
+        piece, rest = data[: self._owed], data[self._owed :]
+        self.on_body(piece)
+        self._owed -= len(piece)
+        if not self._owed:
+            self._complete()
+        return rest
 
     def on_message_begin(self) -> None:
         self._begin()
@@ -200,6 +239,8 @@ class Connection(asyncio.Protocol):
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_body:
+            return  # Trailers: what was decided by the head must not change after it.
         lowered = name.lower()
         known = self._headers.get(lowered)
         self._headers[lowered] = value if known is None else known + b", " + value
@@ -212,6 +253,8 @@ class Connection(asyncio.Protocol):
         announced = self._headers.get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > limits.max_body_bytes:
             raise _too_long_body(limits)
+        if self._parser.should_upgrade() and b"transfer-encoding" in self._headers:
+            raise RefusedInput(400, "the protocol cannot be changed here: leave out the header Upgrade")
         if self._headers.get(b"expect", b"").lower() == b"100-continue" and self._task is None:
             self.write(CONTINUE)
         self.deadline = self.front.now() + limits.body_seconds
@@ -223,6 +266,12 @@ class Connection(asyncio.Protocol):
         self._body.append(data)
 
     def on_message_complete(self) -> None:
+        if self._parser.should_upgrade():
+            self._owed = int(self._headers.get(b"content-length", b"0"))
+        if not self._owed:
+            self._complete()
+
+    def _complete(self) -> None:
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         parser = self._parser
         exchange = Exchange(self, parser.get_method(), self._target, self._headers, body, self.front.now())
@@ -285,9 +334,14 @@ class Connection(asyncio.Protocol):
     def idle(self) -> bool:
         return self._task is None and not self._waiting
 
+    @property
+    def expects_nothing(self) -> bool:
+        """Whether no request is under way, nor has begun to arrive."""
+        return self._refused or (self.idle and not self._in_message and not self._head_bytes)
+
     def time_out(self) -> None:
         """Its time is up: for its head, for its body, for reading its answer, or for being idle."""
-        if self._task is not None or (self.idle and not self._in_message and self._head_bytes == 0):
+        if self._task is not None or self.expects_nothing:
             self.abort()
         else:
             self._refuse(RefusedInput(408, "the request took too long to arrive: send it faster"))
@@ -300,8 +354,12 @@ class Connection(asyncio.Protocol):
         body = self.front.refusal(refused)
         line = status_line(refused.status)
         self.write(b"%b%bcontent-length: %d\r\nconnection: close\r\n\r\n%b" % (line, _JSON, len(body), body))
-        if not self.closed:
+        if self.closed or self not in self.front.connections:
             self.transport.close()
+            return
+        self._refused = True
+        self.deadline = self.front.now() + LINGER_SECONDS
+        self.transport.write_eof()
 
 
 def _too_long_head(limits: Limits) -> RefusedInput:
@@ -352,7 +410,7 @@ class Front:
             self._server.close()
         ends = self.now() + seconds
         while self.connections and self.now() < ends:
-            for connection in [c for c in self.connections if c.idle]:
+            for connection in [c for c in self.connections if c.expects_nothing]:
                 connection.transport.close()
             await asyncio.sleep(0.02)
         whole = not self.connections

@@ -161,7 +161,7 @@ class StreamRelay:
         now = self._now()
         if self.error is not None:
             return now
-        if self._at_boundary and not data.startswith(_BEGINNINGS):
+        if self._at_boundary and not data.startswith(_BEGINNINGS) and not _is_cut_off(data):
             self._stop(Garbage("what came is not a stream of events"))
             return now
         self._at_boundary = data.endswith(b"\n\n")
@@ -194,3 +194,8 @@ class StreamRelay:
     def _stop(self, error: UpstreamError | Withheld) -> None:
         self._abort()
         self.ended(error)
+
+
+def _is_cut_off(data: bytes) -> bool:
+    """Whether it is too short to tell whether an event begins."""
+    return any(beginning.startswith(data) for beginning in _BEGINNINGS)

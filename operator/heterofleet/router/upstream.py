@@ -65,6 +65,7 @@ class Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._status = 0
         self._until_close = False
+        self._paused = False
         self.answers = 0
         self.heard = False
         self.closed = False
@@ -76,8 +77,12 @@ class Connection(asyncio.Protocol):
 
     def send(self, data: bytes, sink: Sink) -> None:
         """Sends a whole request; `sink` takes its answer."""
-        self._sink = sink
         self.heard = False
+        if not self.usable:
+            # It was closed right after it was made or taken; a write would raise.
+            sink.lost(ClosedEarly("the engine closed the connection"))
+            return
+        self._sink = sink
         self._transport.write(data)
 
     @property
@@ -93,7 +98,8 @@ class Connection(asyncio.Protocol):
 
     def pause(self, pressed: bool) -> None:
         """Stops or resumes reading, so that a slow client slows its engine and not our memory."""
-        if self.usable:
+        if pressed is not self._paused and self.usable:
+            self._paused = pressed
             (self._transport.pause_reading if pressed else self._transport.resume_reading)()
 
     def data_received(self, data: bytes) -> None:
@@ -134,7 +140,9 @@ class Connection(asyncio.Protocol):
             return
         sink, self._sink = self._sink, None
         self.answers += 1
-        if self._parser.should_keep_alive() and self.usable:
+        # Its client may be slow still; whoever uses the connection next is another.
+        self.pause(False)
+        if self._parser.should_keep_alive() and self.usable and not self._pool.retired:
             self._pool.put_back(self)
         else:
             self.closed = True
@@ -163,10 +171,11 @@ class Connection(asyncio.Protocol):
 class Pool:
     """Connections to one endpoint."""
 
-    __slots__ = ("_idle", "_open", "host", "port")
+    __slots__ = ("_idle", "_open", "host", "port", "retired")
 
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = host, port
+        self.retired = False
         self._idle: deque[Connection] = deque()
         self._open: set[Connection] = set()
 
@@ -184,9 +193,10 @@ class Pool:
         try:
             async with asyncio.timeout(seconds):
                 _, connection = await loop.create_connection(lambda: Connection(self), self.host, self.port)
-        except (OSError, TimeoutError) as exc:
+        except (OSError, TimeoutError, UnicodeError) as exc:  # The last is a host that is no name.
             raise ConnectFailed(str(exc) or f"no connection within {seconds} s") from exc
-        self._open.add(connection)
+        if not connection.closed:
+            self._open.add(connection)
         return connection
 
     def put_back(self, connection: Connection) -> None:
@@ -201,11 +211,17 @@ class Pool:
         while self._idle and self._idle[0].idle_since < before:
             self._idle.popleft().abort()
 
+    def retire(self) -> None:
+        """Closes what is idle now, and the rest as each answer ends: the endpoint is no longer known."""
+        self.retired = True
+        while self._idle:
+            self._idle.popleft().abort()
+
     def close(self) -> None:
         """Closes all; a request under way ends with ClosedEarly."""
         self._idle.clear()
         for connection in list(self._open):
-            connection._transport.abort()  # noqa: SLF001  its own kind: the loss must reach the sink
+            connection._transport.abort()  # The loss must reach the sink.
         self._open.clear()
 
     def __len__(self) -> int:

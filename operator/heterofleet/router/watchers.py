@@ -1,8 +1,8 @@
-"""Looks after engines beside the requests: one token from time to time from those that are idle, and what each has to do.
+"""Looks after engines beside the requests: now and then a token from those that are idle, and what each has to do.
 
-An engine may answer /health and still not generate, so an idle one is asked for a token; a loaded one never is, since a probe
-that queues behind real work would take healthy engines out under overload (architecture.md, principle 6). What engines
-run and hold back beyond our own requests comes from other routers, and counts as load.
+An engine may answer /health and still not generate, so an idle one is asked for a token; a loaded one never is, since a
+probe that queues behind real work would take healthy engines out under overload (architecture.md, principle 6). What
+engines run and hold back beyond our own requests comes from other routers, and counts as load.
 """
 
 import asyncio
@@ -93,13 +93,13 @@ class Watchers:
 
     async def _ask(self, endpoint: Endpoint, request: bytes, seconds: float) -> bytes | None:
         under = await self._attempts.begin(endpoint, request, seconds, None)
-        under.close()
+        under.abort()
         return under.attempt.body if under.attempt.whole and under.attempt.status == 200 else None
 
 
 def held_requests(text: bytes) -> int | None:
     """Requests that an engine runs or holds back, by its metrics; None where it does not say."""
     found = _HELD.findall(text)
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, OverflowError):
         return int(sum(map(float, found))) if found else None
     return None
