@@ -30,7 +30,10 @@ GUIDES = [
         "README.md",
         "CHANGELOG.md",
         "SECURITY.md",
-        *(f"docs/{name}.md" for name in ("concepts", "gitops", "install", "operations", "troubleshooting", "tuning")),
+        *(
+            f"docs/{name}.md"
+            for name in ("concepts", "gitops", "install", "operations", "router", "troubleshooting", "tuning")
+        ),
     )
 ]
 """Documents for people; docs/cli.md shows wrong fields on purpose, the reference is generated."""
@@ -133,7 +136,7 @@ def test_troubleshooting_has_every_reason_for_which_somebody_must_act() -> None:
 
 
 _FIELD = re.compile(r"^[a-z][A-Za-z]*(?:\[\])?(?:\.[A-Za-z]+(?:\[\])?)+$")
-_FILES = (".py", ".yaml", ".md", ".tgz", ".lock", ".toml", ".tpl")
+_FILES = (".py", ".yaml", ".md", ".tgz", ".lock", ".toml", ".tpl", ".json", ".jsonl")
 
 
 def _fields(text: str) -> set[str]:
@@ -161,7 +164,7 @@ def test_every_field_and_chart_value_exists(path: Path) -> None:
     fleet, tier = _schema(labels.FLEET_PLURAL), _schema(labels.TIER_PLURAL)
     spec = fleet["properties"]["spec"]
     values = yaml.safe_load((markdown.ROOT / "charts" / "heterofleet" / "values.yaml").read_text(encoding="utf-8"))
-    places = (fleet, tier, spec, spec["properties"]["large"])
+    places = (fleet, tier, spec, spec["properties"]["large"], spec["properties"]["router"])
 
     def exists(name: str) -> bool:
         first, *rest = name.split(".")
