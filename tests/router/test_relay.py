@@ -245,6 +245,7 @@ async def test_an_answer_that_is_too_long_is_not_read_on():
         under.abort()
         await until(lambda: not engine.open)
         assert type(made.error) is Garbage
+        assert made.size < 10_000_000
 
 
 async def test_a_connection_that_is_put_back_while_it_is_paused_reads_again():
@@ -265,7 +266,7 @@ async def test_a_connection_that_is_put_back_while_it_is_paused_reads_again():
             followed = asyncio.Event()
             under = await attempts.begin(endpoint, REQUEST, 5, None)
             ended = asyncio.Event()
-            follower = Follower(loop, told=lambda data, under=under: under.pressed(b'"b"' in data))
+            follower = Follower(loop, told=lambda data, under=under: under.pressed(b'"a"' not in data))
             follower.ended = lambda _error, ended=ended: ended.set()
             under.attempt.follow(follower)
             followed.set()

@@ -82,7 +82,7 @@ class Climber:
         self._now = tools.loop.time
 
     async def climb(self, call: Call, tier: Tier) -> None:
-        """Answers the call. Raises Turned where it got no place at all."""
+        """Answers the call. Raises Turned where it got no place for its first attempt."""
         attempts, plain = call.attempts, call.body
         while True:
             await self._attempt(call, tier)
@@ -153,17 +153,18 @@ class Climber:
             return None
         if works and plan and tier is Tier.LARGE and policy_.queue.when_plan_overflows is not PlanOverflow.WAIT:
             if policy_.queue.when_plan_overflows is PlanOverflow.REFUSE:
-                raise Turned(429, NoPlace("the large tier is full", 1.0))
-            call.degraded = True
-            place = self._tools.dispatcher.take(Tier.SMALL, call.need)
+                _turn_away(call, 429, NoPlace("the large tier is full", 1.0))
+                return None
+            place = None if call.traits.pinned else self._tools.dispatcher.take(Tier.SMALL, call.need)
             if place is not None:
+                call.degraded = place.tier is Tier.SMALL
                 return place
         answered = await self._tools.dispatcher.wait(tier, call.need)
         if isinstance(answered, Place):
             return answered
-        if answered.timed_out and not self._tools.registry.groups[tier].works(self._now()):
-            return None
-        raise Turned(503 if answered.timed_out else 429, answered)
+        if not answered.timed_out or self._tools.registry.groups[tier].works(self._now()):
+            _turn_away(call, 503 if answered.timed_out else 429, answered)
+        return None
 
     def _other_works(self, call: Call, tier: Tier) -> bool:
         """Whether the fallback has somebody to ask; else it is better to wait for the tier to come."""
@@ -358,6 +359,12 @@ class _Held:
             self.error = exc
             return False
         return not self.reader.ended and len(self.reader.text) < self._characters
+
+
+def _turn_away(call: Call, status: int, no_place: NoPlace) -> None:
+    """Raises Turned, unless there were attempts: what they brought may still be given, which is policy's to say."""
+    if not call.attempts:
+        raise Turned(status, no_place)
 
 
 def fail(call: Call, status: int, sentence: str, headers: bytes = b"", code: str | None = None) -> None:

@@ -2,8 +2,8 @@
 
 Stands between the pure decisions (`pick`, `admission`, `breaker`) and `attempts`. A place is taken when it is given, so
 that two requests never count on the same room; whoever got one gives it back with `release`, which hands it on to the
-request that waits first. Act requests may take idle room of the large tier (spill-over): not more than the half of an
-instance, and only while nothing waits there.
+request that waits first. What finds the small tier full may take idle room of the large one (spill-over): not more than
+the half of an instance, and only while nothing waits there.
 """
 
 import asyncio
@@ -25,15 +25,16 @@ SPILL_SHARE: Final = 0.5
 class Need:
     """What one request needs: who it is for, how much work it is, where it has been."""
 
-    __slots__ = ("affinity", "deadline", "request_class", "tenant", "tried", "weight")
+    __slots__ = ("affinity", "deadline", "may_spill", "request_class", "tenant", "tried", "weight")
 
     def __init__(self, request_class: RequestClass, tenant: str, weight: float, affinity: int | None,
-                 deadline: float) -> None:  # fmt: skip
+                 deadline: float, *, may_spill: bool = True) -> None:  # fmt: skip
         self.request_class = request_class
         self.tenant = tenant
         self.weight = weight
         self.affinity = affinity
         self.deadline = deadline
+        self.may_spill = may_spill
         self.tried: set[str] = set()
 
 
@@ -75,6 +76,9 @@ class Dispatcher:
         self.waiting: dict[Tier, Admission[_Waiting]] = {tier: Admission(self._queue.max_requests) for tier in Tier}
         self._anyone = False
         """Whether anyone may be waiting: asked of every request, where mostly nobody is."""
+        self._bound = 0
+        """How many wait for the small tier that may not spill over. While any does nobody leaves the queue that way,
+        since who is next cannot be told before it is taken."""
 
     def configure(self, queue: Queue, affinity: Affinity, most: Mapping[Tier, int],
                   weights: Callable[[str], float]) -> None:  # fmt: skip
@@ -109,7 +113,12 @@ class Dispatcher:
         if offered.displaced is not None:
             gone = offered.displaced
             _settle(gone, NoPlace("another request took its place in the queue", self.waiting[tier].retry_after(now)))
-        return await self._settled(waiting, offered)
+        bound = tier is Tier.SMALL and not need.may_spill
+        self._bound += bound
+        try:
+            return await self._settled(waiting, offered)
+        finally:
+            self._bound -= bound
 
     async def _settled(self, waiting: _Waiting, ticket: Ticket[_Waiting]) -> Place | NoPlace:
         try:
@@ -119,7 +128,7 @@ class Dispatcher:
             if waiting.answer.done() and not waiting.answer.cancelled():
                 given = waiting.answer.result()
                 if isinstance(given, Place):
-                    self.release(given, waiting.need.weight)
+                    self._take_back(given, waiting.need.weight)
             raise
 
     def release(self, place: Place, weight: float) -> None:
@@ -127,6 +136,11 @@ class Dispatcher:
         place.endpoint.give_back(weight, self._now())
         if self._anyone:
             self.hand_on()
+
+    def _take_back(self, place: Place, weight: float) -> None:
+        """A place that nobody came for; it may have been the trial of a breaker."""
+        place.endpoint.breaker.abandoned(self._now())
+        self.release(place, weight)
 
     def hand_on(self) -> None:
         """Gives free places to those that wait; called when a place, an endpoint or time has come."""
@@ -147,12 +161,12 @@ class Dispatcher:
         if place is None:  # `_has_room` was true just now, so that this is a defect; the request must not hang for it.
             _settle(waiting, NoPlace("no instance has room", 1.0))
         elif not _settle(waiting, place):
-            self.release(place, waiting.need.weight)
+            self._take_back(place, waiting.need.weight)
 
     def _has_room(self, tier: Tier, now: float) -> bool:
         if self._registry.groups[tier].with_room(self._most[tier], now):
             return True
-        return tier is Tier.SMALL and bool(self._spill_room(now))
+        return tier is Tier.SMALL and not self._bound and bool(self._spill_room(now))
 
     def _place(self, tier: Tier, need: Need) -> Place | None:
         group, most = self._registry.groups[tier], self._most[tier]
@@ -179,7 +193,7 @@ class Dispatcher:
         return found if usable else None
 
     def _spilled(self, tier: Tier, need: Need) -> Place | None:
-        if tier is not Tier.SMALL or need.request_class is not RequestClass.ACT:
+        if tier is not Tier.SMALL or not need.may_spill:
             return None
         room = self._spill_room(self._now())
         return self._taken(pick.least_load(room, self._random), Tier.LARGE, need) if room else None

@@ -132,7 +132,7 @@ class Pipeline:
         parts.metrics.offered.add(1, decision.request_class)
         short = self._budget(call)
         tier = self._choose(call, model, tenant_is_short=short)
-        self._prepare(call, model)
+        self._prepare(call, model, tenant_is_short=short)
         if snapshot.bounded:
             # At once, before anything is awaited: others of the tenant are judged by it.
             price = snapshot.tiers[tier].price or _FREE
@@ -189,7 +189,7 @@ class Pipeline:
         )
         return call.choice.tier
 
-    def _prepare(self, call: Call, model: ModelName) -> None:
+    def _prepare(self, call: Call, model: ModelName, *, tenant_is_short: bool) -> None:
         """What attempts need of the request: its work, its deadline, its bytes."""
         request, decision, policy = call.asked, call.decision, call.snapshot.policy
         assert decision is not None  # noqa: S101  decided right before
@@ -206,6 +206,7 @@ class Pipeline:
             pick.weight(request.prompt_characters, expected),
             affinity,
             now + patience,
+            may_spill=model.tier is None and not tenant_is_short,
         )
         call.traits = Traits(
             decision.request_class,
