@@ -51,6 +51,11 @@ class Running:
         """Asks for a chat answer to "Hi", unless `fields` say otherwise."""
         return await self.send(wire.post(body(model, **fields), *headers, path=path))
 
+    async def ready(self) -> None:
+        """Waits until it is."""
+        while (await self.admin("/readyz")).status != 200:
+            await asyncio.sleep(0.01)
+
     async def admin(self, path: str) -> Answer:
         async with wire.connected(self.router.metrics_port) as client:
             client.send(f"GET {path} HTTP/1.1\r\nhost: router\r\nconnection: close\r\n\r\n".encode())

@@ -61,6 +61,7 @@ def compile_config(text: str, weights: Weights) -> Snapshot:
         rules = Rules.compile(config.policy.compliance) if config.policy.compliance.rules else None
     except (routing.Unreadable, InvalidRule) as exc:
         raise Rejected(str(exc)) from exc
+    _refuse_unpriced_budgets(config)
     policy = config.policy
     classification = policy.classification
     return Snapshot(
@@ -75,3 +76,12 @@ def compile_config(text: str, weights: Weights) -> Snapshot:
         bounded=policy.tenants.bounded,
         unknown=tuple(unknown),
     )
+
+
+def _refuse_unpriced_budgets(config: RouterConfig) -> None:
+    """Where tokens have no price a budget in money would never be used up."""
+    tenants = config.policy.tenants
+    in_money = any(tenant.usd_per_day is not None for tenant in (tenants.each, *tenants.named))
+    unpriced = [tier for tier, told in ((Tier.LARGE, config.large), (Tier.SMALL, config.small)) if told.price is None]
+    if in_money and unpriced:
+        raise Rejected(f"tenants' usdPerDay needs prices: post what a million tokens of the {unpriced[0]} tier cost")
