@@ -221,19 +221,27 @@ class _Passage:
         self.names = [span for span in markdown.spans(body) if span.startswith("heterofleet.")]
 
 
-def _passages() -> list[_Passage]:
+def _ways() -> dict[str, list[_Passage]]:
     text = (markdown.ROOT / "docs" / "reading.md").read_text(encoding="utf-8")
-    return [_Passage(part) for part in text.split("\n## ")[1:]]
+    ways = [way.split("\n### ") for way in text.split("\n## ")[1:]]
+    return {way[0].partition("\n")[0]: [_Passage(part) for part in way[1:]] for way in ways}
 
 
-def test_six_files_at_most_lead_from_a_resource_to_its_statefulset() -> None:
-    modules = [passage.module for passage in _passages()]
-    assert modules[0] == "api.v1alpha1"
-    assert modules[-1] == "cluster.apply"
+@pytest.mark.parametrize(
+    ("way", "first", "last"),
+    [
+        ("From a resource to its StatefulSet", "api.v1alpha1", "cluster.apply"),
+        ("From a request's bytes to its answer", "router.inbound", "router.relay"),
+    ],
+)
+def test_six_files_at_most_are_a_way_through_the_code(way: str, first: str, last: str) -> None:
+    modules = [passage.module for passage in _ways()[way]]
+    assert modules[0] == first
+    assert modules[-1] == last
     assert len(modules) <= 6
 
 
-@pytest.mark.parametrize("passage", _passages(), ids=lambda passage: passage.module)
+@pytest.mark.parametrize("passage", [p for way in _ways().values() for p in way], ids=lambda passage: passage.module)
 def test_what_the_reading_names_can_be_imported_from_the_file_it_names(passage: _Passage) -> None:
     assert passage.names != []
     for name in passage.names:
