@@ -150,6 +150,32 @@ def test_what_is_aborted_leaves_nothing_behind(arrivals: list[tuple[float, Arriv
     assert (engine.idle, engine.load().kv_tokens) == (True, 0)
 
 
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 80)), min_size=1, max_size=10))
+def test_jumping_over_steps_is_walking_them(sizes: list[tuple[int, int]]) -> None:
+    engine = Engine(ROOMY)
+    engine.submit(0.0, *(Arrival(number, *size) for number, size in enumerate(sizes)))
+    jumped = {event.request: event.at for event in run(engine, []) if isinstance(event, Finished)}
+    # All prompts fit one step together, budget permitting; from then on each step is walked by itself.
+    walked: dict[object, float] = {}
+    left: list[list[int]] = []
+    waiting, now = [(number, *size) for number, size in enumerate(sizes)], 0.0
+    while waiting or left:
+        budget, prefill, fresh = ROOMY.max_num_batched_tokens - len(left), 0, []
+        while waiting and budget > 0:
+            number, prompt, output = waiting.pop(0)
+            taken = min(prompt, budget)
+            budget, prefill = budget - taken, prefill + taken
+            if taken < prompt:
+                waiting.insert(0, (number, prompt - taken, output))
+                break
+            fresh.append([number, sizes[number][0], output - 1])
+        now += ROOMY.seconds(prefill, len(left), sum(held for _, held, _ in left))
+        left = [[number, held + 1, more - 1] for number, held, more in left] + fresh
+        walked |= {number: now for number, _, more in left if more == 0}
+        left = [item for item in left if item[2] > 0]
+    assert jumped == pytest.approx(walked)
+
+
 def throughput(batch: int) -> float:
     engine = Engine(ROOMY)
     engine.submit(0.0, *(Arrival(number, 16, 100) for number in range(batch)))

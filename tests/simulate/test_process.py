@@ -71,7 +71,8 @@ def test_without_a_timeout_sigterm_cuts_off_what_runs() -> None:
 
 def metrics(url: str) -> bytes:
     with urllib.request.urlopen(f"{url}/metrics") as response:
-        return next(line for line in response if line.startswith(b"vllm:num_requests_running"))
+        found: bytes = next(line for line in response if line.startswith(b"vllm:num_requests_running"))
+        return found
 
 
 @pytest.mark.parametrize(

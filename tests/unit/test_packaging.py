@@ -59,6 +59,7 @@ def _modules_outside(distributions: set[str]) -> Iterator[str]:
         ("cli", "heterofleet.cli"),
         ("cli", "heterofleet.cluster"),  # Commands import what they need of it when they run.
         ("operator", "heterofleet.control"),
+        ("simulate", "heterofleet.simulate"),
     ],
 )
 def test_an_extra_brings_all_that_its_package_imports(extra: str, package: str) -> None:

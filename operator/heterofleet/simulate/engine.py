@@ -33,8 +33,9 @@ from heterofleet.simulate.events import (
     Tokens,
     Totals,
 )
-from heterofleet.simulate.kvcache import Holding, KvCache
+from heterofleet.simulate.kvcache import KvCache
 from heterofleet.simulate.profile import Profile
+from heterofleet.simulate.sequence import Sequence
 from heterofleet.simulate.steps import Steps
 
 
@@ -42,32 +43,10 @@ class Refused(ValueError):
     """A sequence that this engine cannot take: it would never fit, its name is in use, or the engine drains."""
 
 
-class _Sequence:
-    """One sequence and how far it is.
-
-    `length` tokens are in the cache once its prefill is done, `computed` are now; `made` tokens of output were there
-    when its last prefill was done, at decode step `joined`. `finish` is the decode step that gives its last token.
-    """
-
-    __slots__ = ("arrival", "computed", "finish", "gone", "holding", "joined", "key", "length", "made", "reported")
-
-    def __init__(self, arrival: Arrival, key: tuple[int, int]) -> None:
-        self.arrival = arrival
-        self.key = key
-        self.length = arrival.prompt_tokens
-        self.holding = Holding()
-        self.made = self.computed = self.joined = self.reported = 0
-        self.finish = -1
-        self.gone = False
-
-    def __lt__(self, other: "_Sequence") -> bool:
-        return self.key < other.key
-
-
 class _Chunk(NamedTuple):
     """A part of a prefill that a step computes."""
 
-    sequence: _Sequence
+    sequence: Sequence
     tokens: int
 
 
@@ -91,13 +70,13 @@ class Engine:
         self._order = 0
         self._steps = 0
         self._draining = False
-        self._waiting: list[_Sequence] = []
-        self._known: dict[Hashable, _Sequence] = {}
-        self._running: dict[Hashable, _Sequence] = {}
-        self._prefilling: dict[Hashable, _Sequence] = {}
-        self._watched: dict[Hashable, _Sequence] = {}
-        self._finishes: list[tuple[int, _Sequence]] = []
-        self._leaving: dict[Hashable, _Sequence] = {}
+        self._waiting: list[Sequence] = []
+        self._known: dict[Hashable, Sequence] = {}
+        self._running: dict[Hashable, Sequence] = {}
+        self._prefilling: dict[Hashable, Sequence] = {}
+        self._watched: dict[Hashable, Sequence] = {}
+        self._finishes: list[tuple[int, Sequence]] = []
+        self._leaving: dict[Hashable, Sequence] = {}
         self._run: _Run | None = None
         self._events: list[Event] = []
         self._cache = KvCache(profile)
@@ -123,7 +102,7 @@ class Engine:
         for arrival in arrivals:
             key = (arrival.priority if self.profile.heeds_priority else 0, self._order)
             self._order += 1
-            sequence = _Sequence(arrival, key)
+            sequence = Sequence(arrival, key)
             self._known[arrival.request] = sequence
             heapq.heappush(self._waiting, sequence)
             if self._waiting[0] is sequence and len(self._running) < self.profile.max_num_seqs:
@@ -275,13 +254,13 @@ class Engine:
             sequence.reported = self._steps
             self._watched[arrival.request] = sequence
 
-    def _leave(self, sequence: _Sequence, at: float, *, aborted: bool) -> None:
+    def _leave(self, sequence: Sequence, at: float, *, aborted: bool) -> None:
         request, blocks = sequence.arrival.request, sequence.arrival.blocks
         del self._known[request]
         self._give_up(sequence, blocks)
         self._events.append(Finished(request, at, aborted))
 
-    def _give_up(self, sequence: _Sequence, blocks: tuple[int, ...] = ()) -> None:
+    def _give_up(self, sequence: Sequence, blocks: tuple[int, ...] = ()) -> None:
         """Take a sequence out of the batch; of its `blocks` those that are full of computed tokens are kept."""
         request, holding = sequence.arrival.request, sequence.holding
         del self._running[request]
@@ -334,12 +313,12 @@ class Engine:
             preempted = True
         return preempted
 
-    def _last_started(self) -> _Sequence:
+    def _last_started(self) -> Sequence:
         if self.profile.heeds_priority:
             return max(self._running.values())
         return self._running[next(reversed(self._running))]
 
-    def _preempt(self, sequence: _Sequence, at: float) -> None:
+    def _preempt(self, sequence: Sequence, at: float) -> None:
         self._give_up(sequence)
         sequence.length = sequence.arrival.prompt_tokens + sequence.made
         sequence.computed = 0
