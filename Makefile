@@ -2,7 +2,7 @@
 # into .venv and the user's cache folder.
 .DEFAULT_GOAL := help
 .PHONY: help setup lock testbed generate drift lint check build unit supervisor router cluster reconcile random \
-  test images release demo bench-control-plane clean
+  test images release demo bench-control-plane bench-router clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -96,6 +96,9 @@ demo: testbed ## the product, step by step, on a real control plane (CHAPTER=fle
 
 bench-control-plane: testbed ## the operator among 10, 100 and 1,000 fleets (about 40 minutes)
 	@$(BIN)/python -m benchmarks.control_plane
+
+bench-router: setup ## the router beside nginx, vllm-router and LiteLLM, each alone on a core (about 12 minutes)
+	@$(BIN)/python -m benchmarks.router
 
 clean: ## remove what was built in the tree; caches outside it stay
 	@rm -rf build dist

@@ -17,7 +17,10 @@ Better = Literal["lower", "higher"]
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure; `target` None where there is none. `runs` are its minimum, median and maximum."""
+    """One figure; `target` None where there is none. `runs` are its minimum, median and maximum.
+
+    `invalid` says why it does not count, where what it was made of did not pass the benchmark's own checks.
+    """
 
     name: str
     value: float
@@ -25,9 +28,12 @@ class Figure:
     target: float | None
     better: Better = "lower"
     runs: tuple[float, float, float] | None = None
+    invalid: str | None = None
 
     @property
     def met(self) -> bool:
+        if self.invalid is not None:
+            return False
         if self.target is None:
             return True
         return self.value <= self.target if self.better == "lower" else self.value >= self.target
@@ -42,9 +48,12 @@ class Report:
     notes: list[str] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
 
-    def add(self, name: str, value: float, unit: str, target: float | None, samples: Sequence[float] = ()) -> None:
+    def add(
+        self, name: str, value: float, unit: str, target: float | None, samples: Sequence[float] = (),
+        better: Better = "lower", invalid: str | None = None,
+    ) -> None:  # fmt: skip
         runs = (min(samples), statistics.median(samples), max(samples)) if samples else None
-        self.figures.append(Figure(name, value, unit, target, runs=runs))
+        self.figures.append(Figure(name, value, unit, target, better, runs, invalid))
 
     def write(self, folder: Path) -> Path:
         """Write the JSON and print the table; gives the file."""
@@ -67,6 +76,7 @@ class Report:
                     "better": figure.better,
                     "met": figure.met,
                     "runs": [round(v, 4) for v in figure.runs] if figure.runs else None,
+                    **({"invalid": figure.invalid} if figure.invalid is not None else {}),
                 }
                 for figure in self.figures
             },
@@ -79,9 +89,8 @@ class Report:
         for figure in self.figures:
             spread = [f"{value:.3g}" for value in figure.runs] if figure.runs else ["", "", ""]
             target = "" if figure.target is None else f"{figure.target:g}"
-            table.add_row(
-                figure.name, f"{figure.value:.4g} {figure.unit}", target, "yes" if figure.met else "NO", *spread
-            )
+            met = "yes" if figure.met else "NO" if figure.invalid is None else "INVALID"
+            table.add_row(figure.name, f"{figure.value:.4g} {figure.unit}", target, met, *spread)
         console = Console(width=110)
         console.print(table)
         for note in self.notes:
