@@ -154,6 +154,22 @@ def test_the_audit_log_is_read_on_from_where_it_was_read_to(tmp_path: Path) -> N
     )
 
 
+def test_the_audit_log_is_read_over_the_servers_change_to_a_new_file(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    path.write_text(_event("create", "a"))
+    log = AuditLog(path)
+    log.skip()
+    with path.open("a") as more:
+        more.write(_event("patch", "a"))
+    path.rename(tmp_path / "audit-2026-01-01T00-00-00.000.log")
+    assert log.new() == []
+    path.write_text(_event("delete", "a"))
+    assert [write.verb for write in log.new()] == ["patch", "delete"]
+    with path.open("a") as more:
+        more.write(_event("update", "a"))
+    assert [write.verb for write in log.new()] == ["update"]
+
+
 def _event(verb: str, user: str) -> str:
     return (
         f'{{"user":{{"username":"{user}"}},"verb":"{verb}","requestReceivedTimestamp":"2026-01-01T00:00:00.000001Z",'
