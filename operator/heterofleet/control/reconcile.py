@@ -201,6 +201,8 @@ class Reconciler:
         outcome = await apply.execute(changes, self._cluster, self._cache, owner_uid=fleet.metadata.uid, known=survey)
         self._learn(fleet.key, changes, outcome)
         self._takings.learn(fleet.key, changes, outcome.applied)
+        if outcome.taken:
+            return _Written(refused=problems.name_taken(outcome.taken))
         for taking in takings:
             sentence = f"{taking.ref}: {', '.join(taking.paths[:4])} was set by {', '.join(sorted(taking.managers))}"
             self._tell(body, EventReason.FIELD_TAKEN_BACK, f"{sentence}; it is as the fleet says again", warn=True)
