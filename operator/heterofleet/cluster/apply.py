@@ -9,7 +9,7 @@ each is needed by what exists already.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Protocol
 
@@ -92,11 +92,18 @@ async def _find(ref: Ref, cluster: Cluster) -> Manifest | errors.ClusterError | 
 
 
 async def execute(
-    changes: Changes, cluster: Cluster, memory: Memory, *, owner_uid: str, known: Survey | None = None
+    changes: Changes,
+    cluster: Cluster,
+    memory: Memory,
+    *,
+    owner_uid: str,
+    known: Survey | None = None,
+    stays: Callable[[Observed], bool] = lambda _: False,
 ) -> Outcome:
     """Applies and prunes for the fleet with `owner_uid`; `NotLeader` and a lost server end it at once.
 
     `known` is the survey of the same changes, if it was made already. Where a name is taken nothing is written.
+    `stays` is asked right before each prune: what it holds for is not pruned after all.
     """
     found = known or await survey(changes, cluster, memory, owner_uid=owner_uid)
     if found.taken:
@@ -107,6 +114,8 @@ async def execute(
     pruned: list[Ref] = []
     failed: list[Failure] = []
     for child in changes.prune:
+        if stays(child):
+            continue
         failure = await _prune(child, cluster)
         if failure is None:
             pruned.append(child.ref)

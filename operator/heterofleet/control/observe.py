@@ -57,12 +57,12 @@ def sort_out(children: Mapping[Ref, Observed], pods: Iterable[PodRecord], owner_
     for pod in pods:
         if pod.labels.get(labels.COMPONENT) == Component.ROUTER:
             routers.append(pod)
-        elif pod.labels.get(labels.TIER) == Tier.LARGE and (index := _index(pod.labels)) is not None:
+        elif pod.labels.get(labels.TIER) == Tier.LARGE and (index := instance_of(pod.labels)) is not None:
             large[index].append(pod)
         elif pod.labels.get(labels.TIER) == Tier.SMALL:
             small[pod.labels.get(labels.REVISION, "")].append(pod)
-    groups = {i: c for c in ours if c.ref.kind == "StatefulSet" and (i := _index(c.labels)) is not None}
-    accompanied = {i for c in ours if c.ref.kind in objects.COMPANIONS and (i := _index(c.labels)) is not None}
+    groups = {i: c for c in ours if c.ref.kind == "StatefulSet" and (i := instance_of(c.labels)) is not None}
+    accompanied = {i for c in ours if c.ref.kind in objects.COMPANIONS and (i := instance_of(c.labels)) is not None}
     return FleetView(
         children=children,
         templates=templates,
@@ -94,7 +94,8 @@ def _templates(revisions: Iterable[Observed]) -> tuple[dict[tuple[Role, str], Te
     return found, tuple(broken)
 
 
-def _index(found: Mapping[str, str]) -> int | None:
+def instance_of(found: Mapping[str, str]) -> int | None:
+    """Index of the large instance that an object or pod with these labels belongs to."""
     text = found.get(labels.INSTANCE, "")
     return int(text) if text.isdecimal() else None
 

@@ -14,7 +14,7 @@ from heterofleet.api.labels import Manifest, Tier
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.cluster.objects import Ref
 from heterofleet.cluster.records import NodeRecord, PodRecord
-from heterofleet.control import groups, holdings, pools
+from heterofleet.control import groups, holdings, lastlook, pools
 from heterofleet.control.drain import DRAINED_COST, DRAINING_COST, Drains
 from heterofleet.control.groups import Groups
 from heterofleet.control.holdings import BOUNDLESS, Holdings, Offer
@@ -29,6 +29,7 @@ from heterofleet.desired.platform import Platform
 from heterofleet.desired.revision import Role
 from heterofleet.desired.template import Template
 from heterofleet.planning.instances import Hold, ObservedInstance, Room, TierPlan, Verdict
+from heterofleet.planning.life import Group
 from heterofleet.planning.replicas import PoolsPlan
 
 
@@ -57,7 +58,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Step:
-    """What is to be done for a fleet now."""
+    """What is to be done for a fleet now; `undrained` groups go only while they serve nobody (`lastlook`)."""
 
     acts: bool = False
     manifests: tuple[Manifest, ...] = ()
@@ -65,7 +66,8 @@ class Step:
     marks: tuple[Mark, ...] = ()
     unmark: tuple[PodRecord, ...] = ()
     abandon: tuple[PodRecord, ...] = ()
-    restarts: tuple[int, ...] = ()
+    restarts: tuple[Group, ...] = ()
+    undrained: Mapping[int, Group] = field(default_factory=dict)
     large: TierPlan | None = None
     small: PoolsPlan | None = None
     shortage: Mapping[Tier, str] = field(default_factory=dict)
@@ -118,6 +120,7 @@ async def decide(
         unmark=tuple(pools.marked(looked.view, small.keep_after_all)),
         abandon=tuple(pools.marked(looked.view, small.abandon)),
         restarts=looked.groups.restarts(),
+        undrained=lastlook.undrained(large, looked.groups),
         large=large,
         small=small,
         shortage={Tier.LARGE: large_offer.sentence, Tier.SMALL: small_offer.sentence},
