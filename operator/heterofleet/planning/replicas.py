@@ -85,7 +85,8 @@ def _scale(wanted: int, current: Pool, room: Room) -> PoolsPlan:
         return _grow(wanted, current, leaving, staying, room)
     surplus = staying - wanted
     unborn = min(surplus, max(0, current.replicas - len(live)))
-    marks = _victims(pod for pod in live if not pod.draining)[: surplus - unborn]
+    given_up = _given_up(current)
+    marks = _victims(pod for pod in live if not pod.draining and pod not in given_up)[: surplus - unborn]
     # A pod that answers nobody has nothing to drain, and the controller takes such pods first.
     at_once = [pod for pod in marks if not pod.ready]
     drained = [pod for pod in leaving if pod.drained]
@@ -95,15 +96,21 @@ def _scale(wanted: int, current: Pool, room: Room) -> PoolsPlan:
     return PoolsPlan({current.revision: replicas}, drain=tuple(pod.uid for pod in marks if pod.ready))
 
 
-def _still_to_leave(pool: Pool) -> list[SmallPod]:
-    """Draining pods for which the count has not been lowered yet.
+def _given_up(pool: Pool) -> list[SmallPod]:
+    """Pods that answer nobody and for which the count has been lowered.
 
-    The controller takes what is above the count in its own time: drained pods first, so these are not counted again.
+    The controller takes what is above the count in its own time: such pods first, so these are not counted again.
     """
     live = pool.live()
+    return _victims(pod for pod in live if not (pod.ready or pod.draining))[: max(0, len(live) - pool.replicas)]
+
+
+def _still_to_leave(pool: Pool) -> list[SmallPod]:
+    """Draining pods for which the count has not been lowered yet; the controller takes drained ones next."""
+    live = pool.live()
     leaving = sorted((pod for pod in live if pod.draining), key=lambda pod: (not pod.drained, pod.name))
-    taken = min(max(0, len(live) - pool.replicas), sum(pod.drained for pod in leaving))
-    return leaving[taken:]
+    above = max(0, len(live) - pool.replicas) - len(_given_up(pool))
+    return leaving[min(above, sum(pod.drained for pod in leaving)) :]
 
 
 def _replace_lost(current: Pool, room: Room) -> PoolsPlan:

@@ -84,6 +84,12 @@ def test_a_count_is_not_lowered_twice_for_one_pod_that_its_controller_has_not_ta
     assert replicas.plan(2, [rolling, Pool(NEW, 0)], Room(0), Policy(NEW)).replicas == {OLD: 1, NEW: 0}
 
 
+def test_a_count_is_not_lowered_twice_for_one_pod_that_answers_nobody():
+    first, second, third = pods(NEW, 3)
+    pool = Pool(NEW, 2, (first, second, replace(third, ready=False)))
+    assert replicas.plan(1, [pool], Room(0), Policy(NEW)) == PoolsPlan({NEW: 2}, drain=(f"{NEW}-1",))
+
+
 def test_the_pod_that_was_marked_serves_again_when_another_one_went_in_its_place():
     first, second, third = pods(NEW, 3)
     drained = replace(second, draining=True, drained=True)
