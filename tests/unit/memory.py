@@ -112,6 +112,9 @@ class MemoryCluster:
         metadata.setdefault("uid", f"uid-{self._version}")
         metadata.setdefault("creationTimestamp", CREATED)
         metadata["resourceVersion"] = str(self._version)
+        held = self.objects.get(ref)
+        is_changed = held is None or held.get("spec") != stored.get("spec")
+        metadata["generation"] = (held["metadata"].get("generation", 0) if held else 0) + is_changed
         self.objects[ref] = stored
         return copy.deepcopy(stored)
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from heterofleet.api import labels
 from heterofleet.api.conditions import LastExit
-from heterofleet.api.labels import Component, PodState, Tier
+from heterofleet.api.labels import Component, Manifest, PodState, Tier
 from heterofleet.api.tier import Lifecycle
 from heterofleet.cluster import objects
 from heterofleet.cluster.objects import Observed, Ref
@@ -98,6 +98,13 @@ def instance_of(found: Mapping[str, str]) -> int | None:
     """Index of the large instance that an object or pod with these labels belongs to."""
     text = found.get(labels.INSTANCE, "")
     return int(text) if text.isdecimal() else None
+
+
+def is_seen(maker: Manifest) -> bool:
+    """Whether the controller of a StatefulSet, Deployment or ReplicaSet has acted on what it says now."""
+    said: int = maker["metadata"]["generation"]
+    seen: int = maker.get("status", {}).get("observedGeneration", 0)
+    return seen >= said
 
 
 def is_marked(pod: PodRecord) -> bool:

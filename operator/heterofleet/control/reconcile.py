@@ -25,6 +25,7 @@ from heterofleet.cluster.objects import Changes, Mutation, Ref
 from heterofleet.cluster.records import PodRecord
 from heterofleet.control import logs, observe, pools, problems, report, routers, steps, tiers
 from heterofleet.control.accept import Gate
+from heterofleet.control.ceilings import Ceilings
 from heterofleet.control.drain import Drains
 from heterofleet.control.events import EventSink
 from heterofleet.control.groups import GroupKeeper, Scene
@@ -86,6 +87,7 @@ class Reconciler:
         self._gate = Gate(tools.cluster, tools.cache, tools.platform().catalogue, tools.clock)
         self._takings = Takings(tools.cluster)
         self._progress = Progress(tools.engines)
+        self._ceilings = Ceilings(tools.cluster)
         self._mutations: dict[FleetKey, dict[Ref, Mutation]] = {}
         self._waiting: set[FleetKey] = set()
 
@@ -125,6 +127,7 @@ class Reconciler:
         self._routers.forget(key)
         self._takings.forget(key)
         self._progress.forget(key)
+        self._ceilings.forget(key)
         self._gate.forget(key)
         for tier in Tier:
             self._ledger.release((key, tier))
@@ -175,7 +178,8 @@ class Reconciler:
         view = observe.sort_out(children, self._cache.pods(fleet.key), fleet.metadata.uid)
         self._drains.forget_gone(self._cache.all_pods)
         groups = await self._keeper.look(Scene(fleet, view, nodes, now))
-        small = await pools.look(fleet, view, nodes, self._drains, now)
+        ceilings = await self._ceilings.look(fleet.key, view.deployments)
+        small = await pools.look(fleet, view, nodes, self._drains, ceilings, now)
         running = {
             Tier.LARGE: sum(i.live for i in groups.observed) if view.groups else None,
             Tier.SMALL: small.running,

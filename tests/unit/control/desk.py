@@ -68,11 +68,16 @@ class Desk:
 
     def put(self, manifest: Manifest, **metadata: Any) -> Manifest:
         """Stores an object as if somebody else had written it, and lets the cache hear of it."""
+        stored = self.store(manifest, **metadata)
+        self.cache.put(stored)
+        return stored
+
+    def store(self, manifest: Manifest, **metadata: Any) -> Manifest:
+        """Stores an object of a kind that nobody watches."""
         self._version += 1
         server = {"creationTimestamp": builders.CREATED, "resourceVersion": str(self._version)}
         stored = {**manifest, "metadata": {**manifest["metadata"], **server, **metadata}}
         self.cluster.objects[Ref.of(stored)] = stored
-        self.cache.put(stored)
         return stored
 
     def want(self, **spec: Any) -> None:
@@ -98,8 +103,14 @@ class Desk:
     def names(self, kind: str) -> list[str]:
         return [held["metadata"]["name"] for held in self.found(kind)]
 
+    def see(self, maker: Manifest) -> Manifest:
+        """Its controller has acted on what it says now."""
+        held = self.cluster.objects[Ref.of(maker)]
+        return self.put({**held, "status": {"observedGeneration": held["metadata"]["generation"]}})
+
     def pods(self, maker: Manifest, count: int, *, ready: bool = False, **status: Any) -> list[Manifest]:
-        """The first `count` pods of a StatefulSet or Deployment, made or changed."""
+        """The first `count` pods of a StatefulSet or Deployment, made or changed by its controller."""
+        self.see(maker)
         return [self._pod(maker, index, ready, status) for index in range(count)]
 
     def _pod(self, maker: Manifest, index: int, ready: bool, status: Manifest) -> Manifest:
