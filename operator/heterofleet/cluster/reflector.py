@@ -25,9 +25,9 @@ from heterofleet.cluster.objects import Ref
 
 _log = logging.getLogger(__name__)
 
-PAGE_SIZE: Final = 250
+PAGE_SIZE: Final = 100
 MOST_PAGES: Final = 2
-"""Pages that are read and decoded at a time: all kinds are listed at once, and a page is 10 MB when decoded."""
+"""Pages that are read and decoded at a time: all kinds are listed at once, and a page is 4 MB when decoded."""
 WATCH_SECONDS: Final = 290
 """The server ends a watch after this; its own default is a random 5 to 10 minutes."""
 SILENCE_SECONDS: Final = 75.0
