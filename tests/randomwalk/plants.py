@@ -32,7 +32,7 @@ PLANTS = (
     Plant(
         "prune-guard",
         Rule.PRUNES,
-        (("cluster/apply.py", "if not failed:\n        for child in", "if True:\n        for child in"),),
+        (("cluster/apply.py", "if outcome.failed or outcome.taken:", "if outcome.taken:"),),
         (Kind.QUOTA, Kind.EDIT),
     ),
     Plant(

@@ -21,8 +21,6 @@ EXCUSED_SECONDS = 120.0
 collector that takes a minute to find its way after the API server was away."""
 STEADY_SECONDS = 8.0
 """Younger facts than this an operator on a loaded machine may not have seen when it decided."""
-RACE_SECONDS = 6.0
-"""Between a look whether a name is free and the apply, on a loaded machine: all names are looked at first."""
 SAME_RECONCILE_SECONDS = 0.8
 """A fleet whose reconcile failed is not looked at again for a second."""
 
@@ -290,17 +288,9 @@ def _leader(story: Story) -> Iterator[Violation]:
 
 
 def _foreign(story: Story) -> Iterator[Violation]:
-    """A foreign object is as it was made until the walk takes it away.
-
-    One that is made while a reconcile is about to make its own under that name is taken by it: server-side apply has
-    no way to say "only if there is none".
-    """
-    made: dict[str, float] = {}
+    """A foreign object is as it was made until the walk takes it away."""
     for event in story.events:
         if event.uid not in story.foreign:
-            continue
-        first = made.setdefault(event.uid, event.seen)
-        if event.change == "MODIFIED" and event.seen - first < RACE_SECONDS:
             continue
         if event.change == "DELETED" and story.excuses({event.name}, event.seen, ("delete", "delete foreign")):
             continue

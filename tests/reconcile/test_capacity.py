@@ -42,6 +42,27 @@ def test_the_gpu_budget_is_never_exceeded_at_any_moment_and_what_goes_is_release
     assert site.status()["small"]["desired"] == 4
 
 
+def test_gpus_of_small_pods_are_free_when_kubernetes_has_seen_that_they_are_not_wanted(ready, operator: Operator):
+    site: Site = ready(nodes=4, large={"instances": {"min": 0}}, scaling={"gpuBudget": 17})
+    with PodWatch(site, held) as watch:
+        with site.cluster.without("kube-controller-manager"):
+            site.edit(small={"instances": {"min": 3}})
+            site.eventually(lambda: small_counts(site) == [3])
+            site.edit(large={"instances": {"min": 1}}, small={"instances": {"min": 1}})
+            site.eventually(lambda: small_counts(site) == [1])
+            for _ in range(3):
+                step(operator)
+            assert site.groups() == []
+        site.wait_ready()
+    assert site.groups() == ["chat-large-0"]
+    assert watch.most <= 17
+
+
+def small_counts(site: Site) -> list[int]:
+    """What is asked of each of the small tier's Deployments."""
+    return [found["spec"]["replicas"] for found in site.items("deployments", f"{labels.TIER}=small")]
+
+
 def serving_revisions(site: Site, operator: Operator) -> tuple[int, int]:
     """Revisions that pods of each tier have."""
     step(operator)

@@ -20,7 +20,7 @@ class MemoryCluster:
         self.calls: list[tuple[str, Ref]] = []
         self.refuse: Callable[[str, Ref], errors.ClusterError | None] = lambda _verb, _ref: None
         self.admit: Callable[[Manifest], None] = lambda _manifest: None
-        self._version = 0
+        self._version = 1  # etcd counts from here, so that no object has it.
 
     def written(self) -> list[tuple[str, Ref]]:
         return [call for call in self.calls if call[0] != "get"]
@@ -31,6 +31,9 @@ class MemoryCluster:
         uid = manifest["metadata"].get("uid")
         if uid is not None and (held is None or held["metadata"]["uid"] != uid):
             raise errors.Conflict(f"{ref} has another uid", status=409)
+        version = manifest["metadata"].get("resourceVersion")
+        if version is not None and held is not None and held["metadata"]["resourceVersion"] != version:
+            raise errors.Conflict(f"{ref} has changed", status=409)
         merged = _merged(held or {}, manifest)
         self.admit(merged)
         return self._store(ref, merged)
@@ -109,6 +112,9 @@ class MemoryCluster:
         metadata.setdefault("uid", f"uid-{self._version}")
         metadata.setdefault("creationTimestamp", CREATED)
         metadata["resourceVersion"] = str(self._version)
+        held = self.objects.get(ref)
+        is_changed = held is None or held.get("spec") != stored.get("spec")
+        metadata["generation"] = (held["metadata"].get("generation", 0) if held else 0) + is_changed
         self.objects[ref] = stored
         return copy.deepcopy(stored)
 

@@ -41,6 +41,10 @@ who writes a Role.
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
+# Has what makes small pods seen that their count was lowered?
+- apiGroups: [apps]
+  resources: [replicasets]
+  verbs: [list]
 # Where these APIs are served.
 - apiGroups: [monitoring.coreos.com]
   resources: [podmonitors, prometheusrules]

@@ -1,21 +1,30 @@
 """Executes a fleet's `Changes`: applies in order, then prunes, and says what happened.
 
 Stands after `objects.changes` in a reconcile. Names that the cache does not know are looked up first, all of them,
-and nothing is written where one is somebody else's. Answers go into the cache at once, so that the next reconcile sees
-its own writes without waiting for the watch. Nothing is pruned after a failed apply: what was to replace the
-pruned object may not exist. One refused object does not keep the others from being applied, since each is
-needed by what exists already.
+and nothing is written where one is somebody else's. What was not there is applied so that it can only be made: a name
+that somebody takes after the look is found taken, and nothing more is written. Answers go into the cache at once, so
+that the next reconcile sees its own writes without waiting for the watch. Nothing is pruned after a failed apply: what
+was to replace the pruned object may not exist. One refused object does not keep the others from being applied, since
+each is needed by what exists already.
 """
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple, Protocol
 
 from heterofleet.api.labels import Manifest
 from heterofleet.cluster import comparison, errors, objects
 from heterofleet.cluster.client import Cluster
 from heterofleet.cluster.objects import Changes, Mutation, Observed, Ref
+
+NEVER_A_VERSION: Final = "1"
+"""A resourceVersion that no object has, since etcd counts writes from 2: an apply with it can only make an object.
+
+The server compares it with that of the object that is there, and refuses it with a Conflict; where there is none, it
+compares nothing. A create would be refused as well, but it files our fields as an Update, and what an Update owns a
+later apply does not remove.
+"""
 
 
 class Failure(NamedTuple):
@@ -83,51 +92,87 @@ async def _find(ref: Ref, cluster: Cluster) -> Manifest | errors.ClusterError | 
 
 
 async def execute(
-    changes: Changes, cluster: Cluster, memory: Memory, *, owner_uid: str, known: Survey | None = None
+    changes: Changes,
+    cluster: Cluster,
+    memory: Memory,
+    *,
+    owner_uid: str,
+    known: Survey | None = None,
+    stays: Callable[[Observed], bool] = lambda _: False,
 ) -> Outcome:
     """Applies and prunes for the fleet with `owner_uid`; `NotLeader` and a lost server end it at once.
 
     `known` is the survey of the same changes, if it was made already. Where a name is taken nothing is written.
+    `stays` is asked right before each prune: what it holds for is not pruned after all.
     """
     found = known or await survey(changes, cluster, memory, owner_uid=owner_uid)
     if found.taken:
         return Outcome((), (), (), found.taken, {})
+    outcome = await _apply_all(changes.apply, found, cluster, memory, owner_uid)
+    if outcome.failed or outcome.taken:
+        return outcome
+    pruned: list[Ref] = []
+    failed: list[Failure] = []
+    for child in changes.prune:
+        if stays(child):
+            continue
+        failure = await _prune(child, cluster)
+        if failure is None:
+            pruned.append(child.ref)
+        else:
+            failed.append(failure)
+    return replace(outcome, pruned=tuple(pruned), failed=tuple(failed))
+
+
+async def _apply_all(
+    manifests: tuple[Manifest, ...], found: Survey, cluster: Cluster, memory: Memory, owner_uid: str
+) -> Outcome:
+    """Applies one after the other, past those that are refused, up to a name that was taken since it was looked up."""
     applied: list[Ref] = []
     failed = list(found.failed)
+    taken: tuple[Ref, ...] = ()
     unseen = {failure.ref for failure in failed}
     mutated: dict[Ref, Mutation] = {}
-    for manifest in changes.apply:
+    for manifest in manifests:
         ref = Ref.of(manifest)
         if ref in unseen:
             continue
         try:
-            stored = await _apply(manifest, found.uids.get(ref), cluster)
+            stored = await _apply(manifest, found.uids.get(ref), cluster, owner_uid)
         except (errors.NotLeader, errors.Unavailable):
             raise
         except errors.ClusterError as exc:
             failed.append(Failure(ref, exc))
             continue
+        if stored is None:
+            taken = (ref,)
+            break
         applied.append(ref)
         memory.put(stored)
         differing = comparison.covers(stored, manifest)
         if differing:
             mutated[ref] = Mutation(objects.digest(manifest), frozenset(differing))
-    pruned: list[Ref] = []
-    if not failed:
-        for child in changes.prune:
-            failure = await _prune(child, cluster)
-            if failure is None:
-                pruned.append(child.ref)
-            else:
-                failed.append(failure)
-    return Outcome(tuple(applied), tuple(pruned), tuple(failed), (), mutated)
+    return Outcome(tuple(applied), (), tuple(failed), taken, mutated)
 
 
-async def _apply(manifest: Manifest, uid: str | None, cluster: Cluster) -> Manifest:
-    """Applies one object; one that exists with its UID, which the server compares: a successor is not touched."""
-    if uid is None:
-        return await cluster.apply(manifest)
-    return await cluster.apply({**manifest, "metadata": {**manifest["metadata"], "uid": uid}})
+async def _apply(manifest: Manifest, uid: str | None, cluster: Cluster, owner_uid: str) -> Manifest | None:
+    """Applies one object: a new one, or the one with that UID, which the server compares. None if its name is taken."""
+    if uid is not None:
+        return await cluster.apply(_conditioned(manifest, uid=uid))
+    try:
+        return await cluster.apply(_conditioned(manifest, resourceVersion=NEVER_A_VERSION))
+    except errors.Conflict:
+        held = await cluster.get(Ref.of(manifest))
+        if held is None:
+            raise  # It went again: the next reconcile finds the name free.
+    if objects.controller_uid(held["metadata"]) != owner_uid:
+        return None
+    # An apply of ours whose answer was lost, or a former leader's.
+    return await cluster.apply(_conditioned(manifest, uid=held["metadata"]["uid"]))
+
+
+def _conditioned(manifest: Manifest, **condition: str) -> Manifest:
+    return {**manifest, "metadata": {**manifest["metadata"], **condition}}
 
 
 async def _prune(child: Observed, cluster: Cluster) -> Failure | None:

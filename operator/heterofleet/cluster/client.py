@@ -37,7 +37,10 @@ class Cluster(Protocol):
     """
 
     async def apply(self, manifest: Manifest, *, force: bool = True) -> Manifest:
-        """Server-side apply with our field manager; a `metadata.uid` in it must match. Gives what is stored."""
+        """Server-side apply with our field manager. Gives what is stored.
+
+        A `metadata.uid` in it must match, and so must a `resourceVersion` where there is such an object (`Conflict`).
+        """
 
     async def apply_status(self, ref: Ref, status: Manifest, *, uid: str | None = None) -> Manifest:
         """Replaces the whole status; `Conflict` if the object is no longer the one with `uid`."""

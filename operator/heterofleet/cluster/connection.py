@@ -95,8 +95,10 @@ class Connection:
             ) as response:
                 if response.status >= 300:
                     raise _error(response, await response.read())
-                async for line in _lines(response.content):
-                    yield line
+                # Left to the garbage collector it would be closed by a task that nobody waits for.
+                async with contextlib.aclosing(_lines(response.content)) as lines:
+                    async for line in lines:
+                        yield line
 
     async def _headers(self, content_type: str) -> dict[str, str]:
         headers = {"Accept": "application/json", "Content-Type": content_type}
@@ -213,7 +215,7 @@ def _error(response: aiohttp.ClientResponse, content: bytes) -> errors.ClusterEr
     return errors.from_answer(response.status, message, reason, wait)
 
 
-async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
     """Splits a stream into lines of any length: aiohttp's own line reader gives up beyond its buffer."""
     rest_of_line = b""
     async for chunk in content.iter_any():

@@ -34,6 +34,7 @@ NODE: Final = Kind("v1", "Node", "nodes", namespaced=False)
 LEASE: Final = Kind("coordination.k8s.io/v1", "Lease", "leases")
 EVENT: Final = Kind("v1", "Event", "events")
 CLAIM: Final = Kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+REPLICA_SET: Final = Kind("apps/v1", "ReplicaSet", "replicasets")
 REVISION: Final = Kind("apps/v1", "ControllerRevision", "controllerrevisions")
 POD_GROUP_VERSIONS: Final = ("scheduling.k8s.io/v1", "scheduling.k8s.io/v1beta1", "scheduling.k8s.io/v1alpha2")
 
@@ -59,5 +60,5 @@ CHILDREN: Final = (
 OPTIONAL: Final = tuple(kind for kind in CHILDREN if kind.optional)
 
 BY_NAME: Final[Mapping[tuple[str, str], Kind]] = {
-    (kind.api_version, kind.kind): kind for kind in (FLEET, *CHILDREN, POD, NODE, LEASE, EVENT, CLAIM)
+    (kind.api_version, kind.kind): kind for kind in (FLEET, *CHILDREN, POD, NODE, LEASE, EVENT, CLAIM, REPLICA_SET)
 }

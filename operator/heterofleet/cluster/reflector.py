@@ -3,7 +3,8 @@
 Stands between `connection` and `cache`. A watch that ends is resumed from the last resourceVersion it told
 (bookmarks keep that fresh on silent kinds); one that is too old (410) or fails is listed again, after a backoff
 with jitter, and what a complete list no longer has is removed: an object that was deleted while nobody watched
-leaves the cache like any other. Only our labels are asked for, so other people's objects cost nothing.
+leaves the cache like any other. A source counts as unreadable only when it has been refused for a while; what was known
+of it stays known. Only our labels are asked for, so other people's objects cost nothing.
 """
 
 import asyncio
@@ -24,15 +25,18 @@ from heterofleet.cluster.objects import Ref
 
 _log = logging.getLogger(__name__)
 
-PAGE_SIZE: Final = 250
+PAGE_SIZE: Final = 100
 MOST_PAGES: Final = 2
-"""Pages that are read and decoded at a time: all kinds are listed at once, and a page is 10 MB when decoded."""
+"""Pages that are read and decoded at a time: all kinds are listed at once, and a page is 4 MB when decoded."""
 WATCH_SECONDS: Final = 290
 """The server ends a watch after this; its own default is a random 5 to 10 minutes."""
 SILENCE_SECONDS: Final = 75.0
 """Bookmarks come about once a minute, so a longer silence is a dead connection."""
 FIRST_BACKOFF_SECONDS: Final = 0.2
 LONGEST_BACKOFF_SECONDS: Final = 20.0
+REFUSAL_SECONDS: Final = 5.0
+"""A server that has just started refuses everybody for a moment, until it has read its roles, and no right is missing.
+A process that does lack one is ready later by as much."""
 DISCOVERY_SECONDS: Final = 60.0
 
 
@@ -114,6 +118,7 @@ class Reflector:
         self._sleep = sleep
         self._jitter = jitter
         self._backoff = FIRST_BACKOFF_SECONDS
+        self._refused_since: float | None = None
         cache.expect(str(source))
 
     async def run(self) -> None:
@@ -127,9 +132,10 @@ class Reflector:
                 _log.info("The history of %s is gone; listing again", self.source)
             except (errors.Forbidden, errors.NotFound) as exc:
                 _log.warning("Cannot read %s: %s", self.source, exc)
-                self._cache.mark_unreadable(str(self.source), self.source.kind)
+                self._note_refusal()
             except errors.ClusterError as exc:
                 _log.warning("Watching %s failed: %s", self.source, exc)
+                self._refused_since = None
             await self._sleep(self._backoff * (0.5 + self._jitter()))
             self._backoff = min(self._backoff * 2, LONGEST_BACKOFF_SECONDS)
 
@@ -195,8 +201,17 @@ class Reflector:
         except (KeyError, TypeError, ValueError, AttributeError):
             _log.exception("Cannot read %s %s", self.source, item["metadata"].get("name"))
 
+    def _note_refusal(self) -> None:
+        now = self._clock()
+        if self._refused_since is None:
+            self._refused_since = now
+            self._backoff = FIRST_BACKOFF_SECONDS  # It answers again: what was waited for may be there in a moment.
+        if now - self._refused_since >= REFUSAL_SECONDS:
+            self._cache.mark_unreadable(str(self.source), self.source.kind)
+
     def _hear(self) -> None:
         self.heard = self._clock()
+        self._refused_since = None
         self._backoff = FIRST_BACKOFF_SECONDS
 
     def _selection(self) -> dict[str, str]:

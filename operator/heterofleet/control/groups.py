@@ -48,9 +48,9 @@ class Groups:
     def draining(self) -> int:
         return sum(instance.draining for instance in self.observed)
 
-    def restarts(self) -> tuple[int, ...]:
+    def restarts(self) -> tuple[Group, ...]:
         """Groups whose pods are to be deleted as one."""
-        return tuple(index for index, seen in self.lives.items() if seen.restart)
+        return tuple(self.groups[index] for index, seen in self.lives.items() if seen.restart)
 
     def overdue(self) -> tuple[int, ...]:
         """Instances that have waited too long for a place off their cordoned nodes."""

@@ -67,7 +67,7 @@ def configuration() -> kopf.OperatorSettings:
     settings.scanning.disabled = True  # Both kinds are there when it starts, so it needs no right on CRDs.
     settings.peering.standalone = True  # The Lease decides who writes.
     settings.watching.label_selectors[labels.GROUP, labels.VERSION, labels.TIER_PLURAL] = labels.FLEET
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = 100  # A page of fleets with their statuses is decoded whole: 500 are 25 MB.
     settings.watching.server_timeout = STREAM_SECONDS
     settings.watching.client_timeout = STREAM_SECONDS + CONNECT_SECONDS
     settings.watching.connect_timeout = CONNECT_SECONDS

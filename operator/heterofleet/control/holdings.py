@@ -1,7 +1,8 @@
 """How many GPUs a fleet holds, and how many more instances of a tier may be created now.
 
 The GPU budget counts the GPUs of every pod that is not finished, Terminating and Pending included, and of the pods
-that are asked for and do not exist yet (contracts.md, "Instances, revisions, upgrades").
+that are asked for and do not exist yet, or were asked for and may come all the same (contracts.md, "Instances,
+revisions, upgrades").
 """
 
 from collections.abc import Mapping
@@ -22,14 +23,15 @@ BOUNDLESS = 1_000_000
 
 @dataclass(frozen=True)
 class Holdings:
-    """GPUs held and claimed, by tier."""
+    """GPUs held and claimed, by tier; `undone`: of small pods that are not asked for any more and may come yet."""
 
     held: Mapping[Tier, int]
     claimed: Mapping[Tier, int]
+    undone: int = 0
 
     @property
     def total(self) -> int:
-        return sum(self.held.values()) + sum(self.claimed.values())
+        return sum(self.held.values()) + sum(self.claimed.values()) + self.undone
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,12 @@ def shape_of(template: Template, resource: str) -> Shape:
     return Shape(template.pods, max(1, int(limits.get(resource, "1"))))
 
 
-def count(fleet: HeterogeneousDeployment, view: FleetView) -> Holdings:
-    """What the fleet holds now."""
+def count(fleet: HeterogeneousDeployment, view: FleetView, ceilings: Mapping[str, int]) -> Holdings:
+    """What the fleet holds now. `ceilings`: how many pods may come of each small Deployment (`ceilings.Ceilings`)."""
     resource = {tier: fleet.spec.tier(tier).placement.gpu_resource for tier in Tier}
     held = {tier: sum(pod.devices.get(resource[tier], 0) for pod in view.pods(tier)) for tier in Tier}
     claimed = {Tier.LARGE: 0, Tier.SMALL: 0}
+    undone = 0
     for index, found in view.groups.items():
         template = view.templates.get((Role.LARGE, found.labels.get(labels.REVISION, "")))
         if template is not None and not found.deleting:
@@ -65,9 +68,10 @@ def count(fleet: HeterogeneousDeployment, view: FleetView) -> Holdings:
         if template is not None and not found.deleting:
             shape = shape_of(template, resource[Tier.SMALL])
             there = sum(not (pod.finished or pod.terminating) for pod in view.small_pods.get(revision, ()))
-            missing = max(0, found.body["spec"]["replicas"] - there)
-            claimed[Tier.SMALL] += missing * shape.gpus_per_pod
-    return Holdings(held, claimed)
+            replicas = found.body["spec"]["replicas"]
+            claimed[Tier.SMALL] += max(0, replicas - there) * shape.gpus_per_pod
+            undone += max(0, ceilings[revision] - max(replicas, there)) * shape.gpus_per_pod
+    return Holdings(held, claimed, undone)
 
 
 async def offer(

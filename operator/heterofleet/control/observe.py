@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from heterofleet.api import labels
 from heterofleet.api.conditions import LastExit
-from heterofleet.api.labels import Component, PodState, Tier
+from heterofleet.api.labels import Component, Manifest, PodState, Tier
 from heterofleet.api.tier import Lifecycle
 from heterofleet.cluster import objects
 from heterofleet.cluster.objects import Observed, Ref
@@ -57,12 +57,12 @@ def sort_out(children: Mapping[Ref, Observed], pods: Iterable[PodRecord], owner_
     for pod in pods:
         if pod.labels.get(labels.COMPONENT) == Component.ROUTER:
             routers.append(pod)
-        elif pod.labels.get(labels.TIER) == Tier.LARGE and (index := _index(pod.labels)) is not None:
+        elif pod.labels.get(labels.TIER) == Tier.LARGE and (index := instance_of(pod.labels)) is not None:
             large[index].append(pod)
         elif pod.labels.get(labels.TIER) == Tier.SMALL:
             small[pod.labels.get(labels.REVISION, "")].append(pod)
-    groups = {i: c for c in ours if c.ref.kind == "StatefulSet" and (i := _index(c.labels)) is not None}
-    accompanied = {i for c in ours if c.ref.kind in objects.COMPANIONS and (i := _index(c.labels)) is not None}
+    groups = {i: c for c in ours if c.ref.kind == "StatefulSet" and (i := instance_of(c.labels)) is not None}
+    accompanied = {i for c in ours if c.ref.kind in objects.COMPANIONS and (i := instance_of(c.labels)) is not None}
     return FleetView(
         children=children,
         templates=templates,
@@ -94,9 +94,17 @@ def _templates(revisions: Iterable[Observed]) -> tuple[dict[tuple[Role, str], Te
     return found, tuple(broken)
 
 
-def _index(found: Mapping[str, str]) -> int | None:
+def instance_of(found: Mapping[str, str]) -> int | None:
+    """Index of the large instance that an object or pod with these labels belongs to."""
     text = found.get(labels.INSTANCE, "")
     return int(text) if text.isdecimal() else None
+
+
+def is_seen(maker: Manifest) -> bool:
+    """Whether the controller of a StatefulSet, Deployment or ReplicaSet has acted on what it says now."""
+    said: int = maker["metadata"]["generation"]
+    seen: int = maker.get("status", {}).get("observedGeneration", 0)
+    return seen >= said
 
 
 def is_marked(pod: PodRecord) -> bool:

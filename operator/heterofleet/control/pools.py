@@ -37,15 +37,25 @@ class Pools:
         return sum(pod.draining for pool in self.pools for pod in pool.live())
 
     @property
+    def ceilings(self) -> Mapping[str, int]:
+        """How many pods may come of each revision."""
+        return {pool.revision: pool.ceiling for pool in self.pools}
+
+    @property
     def running(self) -> int | None:
         """Pods that are asked for, None where there is no Deployment yet."""
         return sum(pool.replicas for pool in self.pools) if self.pools else None
 
 
 async def look(
-    fleet: HeterogeneousDeployment, view: FleetView, nodes: Mapping[str, NodeRecord], drains: Drains, now: datetime
+    fleet: HeterogeneousDeployment,
+    view: FleetView,
+    nodes: Mapping[str, NodeRecord],
+    drains: Drains,
+    ceilings: Mapping[str, int],
+    now: datetime,
 ) -> Pools:
-    """Every revision of the tier, with the state of its drains."""
+    """Every revision of the tier, with the state of its drains and the ceiling of its Deployment, if it has one."""
     proofs: dict[str, LastDrain] = {}
     pools = []
     for revision in sorted({*view.deployments, *view.small_pods}):
@@ -61,7 +71,7 @@ async def look(
             pods.append(_small_pod(pod, fleet, stored, nodes, drained=pod.uid in proofs, now=now))
         found = view.deployments.get(revision)
         count = found.body["spec"]["replicas"] if found is not None and not found.deleting else 0
-        pools.append(Pool(revision, count, tuple(pods)))
+        pools.append(Pool(revision, count, tuple(pods), ceilings.get(revision, 0)))
     return Pools(tuple(pools), proofs)
 
 

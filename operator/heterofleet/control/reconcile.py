@@ -25,14 +25,16 @@ from heterofleet.cluster.objects import Changes, Mutation, Ref
 from heterofleet.cluster.records import PodRecord
 from heterofleet.control import logs, observe, pools, problems, report, routers, steps, tiers
 from heterofleet.control.accept import Gate
+from heterofleet.control.ceilings import Ceilings
 from heterofleet.control.drain import Drains
 from heterofleet.control.events import EventSink
 from heterofleet.control.groups import GroupKeeper, Scene
+from heterofleet.control.lastlook import LastLook
 from heterofleet.control.ledger import Ledger
 from heterofleet.control.progress import Progress
 from heterofleet.control.routers import RouterCheck
 from heterofleet.control.steps import Looked, Step
-from heterofleet.control.takings import Takings
+from heterofleet.control.takings import Taking, Takings
 from heterofleet.control.tiers import Writers
 from heterofleet.desired import overlay, routing
 from heterofleet.desired.platform import Platform
@@ -85,6 +87,7 @@ class Reconciler:
         self._gate = Gate(tools.cluster, tools.cache, tools.platform().catalogue, tools.clock)
         self._takings = Takings(tools.cluster)
         self._progress = Progress(tools.engines)
+        self._ceilings = Ceilings(tools.cluster)
         self._mutations: dict[FleetKey, dict[Ref, Mutation]] = {}
         self._waiting: set[FleetKey] = set()
 
@@ -124,6 +127,7 @@ class Reconciler:
         self._routers.forget(key)
         self._takings.forget(key)
         self._progress.forget(key)
+        self._ceilings.forget(key)
         self._gate.forget(key)
         for tier in Tier:
             self._ledger.release((key, tier))
@@ -175,7 +179,8 @@ class Reconciler:
         view = observe.sort_out(children, self._cache.pods(fleet.key), fleet.metadata.uid)
         self._drains.forget_gone(self._cache.all_pods)
         groups = await self._keeper.look(Scene(fleet, view, nodes, now))
-        small = await pools.look(fleet, view, nodes, self._drains, now)
+        ceilings = await self._ceilings.look(fleet.key, view.deployments)
+        small = await pools.look(fleet, view, nodes, self._drains, ceilings, now)
         running = {
             Tier.LARGE: sum(i.live for i in groups.observed) if view.groups else None,
             Tier.SMALL: small.running,
@@ -199,15 +204,23 @@ class Reconciler:
             return _Written(refused=problems.name_taken((*changes.taken, *survey.taken)))
         await self._mark(body, step)
         takings = await self._takings.find(fleet.key, changes)
-        outcome = await apply.execute(changes, self._cluster, self._cache, owner_uid=fleet.metadata.uid, known=survey)
+        last_look = LastLook(step.undrained, lambda: self._cache.pods(fleet.key))
+        outcome = await apply.execute(
+            changes,
+            self._cluster,
+            self._cache,
+            owner_uid=fleet.metadata.uid,
+            known=survey,
+            stays=last_look.stays,
+        )
         self._learn(fleet.key, changes, outcome)
         self._takings.learn(fleet.key, changes, outcome.applied)
-        for taking in takings:
-            sentence = f"{taking.ref}: {', '.join(taking.paths[:4])} was set by {', '.join(sorted(taking.managers))}"
-            self._tell(body, EventReason.FIELD_TAKEN_BACK, f"{sentence}; it is as the fleet says again", warn=True)
+        if outcome.taken:
+            return _Written(refused=problems.name_taken(outcome.taken))
+        self._tell_takings(body, takings)
         self._tell_overrides(fleet, body, looked)
         self._tell_instances(body, looked, step, outcome)
-        await self._restart(body, looked, step)
+        await self._restart(body, looked, step, last_look)
         mutated = {*outcome.mutated, *(drift.ref for drift in changes.mutated)}
         return _Written(problems.of_writes(outcome.failed, mutated))
 
@@ -222,12 +235,14 @@ class Reconciler:
             self._cache.put(manifest)
             self._tell(body, EventReason.DRAIN_CALLED_OFF, f"{manifest['metadata']['name']} serves again")
 
-    async def _restart(self, body: Manifest, looked: Looked, step: Step) -> None:
+    async def _restart(self, body: Manifest, looked: Looked, step: Step, last_look: LastLook) -> None:
         """Second line: a group whose ranks do not find together again is deleted whole."""
-        for index in step.restarts:
-            for pod in looked.view.large_pods.get(index, ()):
+        for group in step.restarts:
+            if last_look.came_up(group):
+                continue
+            for pod in looked.view.large_pods.get(group.index, ()):
                 await self._delete(pod, GROUP_DELETE_GRACE_SECONDS)
-            sentence = f"large instance {index} restarts as one: its ranks did not agree after an exit"
+            sentence = f"large instance {group.index} restarts as one: its ranks did not agree after an exit"
             self._tell(body, EventReason.GROUP_RESTARTED, sentence, warn=True)
         for pod in step.abandon:
             await self._delete(pod, None)
@@ -240,6 +255,12 @@ class Reconciler:
             await self._cluster.delete(ref, uid=pod.uid, grace_seconds=grace_seconds)
         except errors.Conflict:
             return  # Another pod has its name already.
+
+    def _tell_takings(self, body: Manifest, takings: Iterable[Taking]) -> None:
+        """Who had set a field of ours."""
+        for taking in takings:
+            sentence = f"{taking.ref}: {', '.join(taking.paths[:4])} was set by {', '.join(sorted(taking.managers))}"
+            self._tell(body, EventReason.FIELD_TAKEN_BACK, f"{sentence}; it is as the fleet says again", warn=True)
 
     def _tell_overrides(self, fleet: HeterogeneousDeployment, body: Manifest, looked: Looked) -> None:
         """Who has set a count, and until when it holds."""

@@ -14,7 +14,7 @@ from heterofleet.api.labels import Manifest, Tier
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.cluster.objects import Ref
 from heterofleet.cluster.records import NodeRecord, PodRecord
-from heterofleet.control import arrivals, groups, holdings, pools, routers
+from heterofleet.control import arrivals, groups, holdings, lastlook, observe, pools, routers
 from heterofleet.control.drain import DRAINED_COST, DRAINING_COST, Drains
 from heterofleet.control.groups import Groups
 from heterofleet.control.holdings import BOUNDLESS, Holdings, Offer
@@ -29,6 +29,7 @@ from heterofleet.desired.platform import Platform
 from heterofleet.desired.revision import Role
 from heterofleet.desired.template import Template
 from heterofleet.planning.instances import Hold, ObservedInstance, Room, TierPlan, Verdict
+from heterofleet.planning.life import Group
 from heterofleet.planning.replicas import PoolsPlan
 
 
@@ -57,7 +58,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Step:
-    """What is to be done for a fleet now."""
+    """What is to be done for a fleet now; `undrained` groups go only while they serve nobody (`lastlook`)."""
 
     acts: bool = False
     manifests: tuple[Manifest, ...] = ()
@@ -65,7 +66,8 @@ class Step:
     marks: tuple[Mark, ...] = ()
     unmark: tuple[PodRecord, ...] = ()
     abandon: tuple[PodRecord, ...] = ()
-    restarts: tuple[int, ...] = ()
+    restarts: tuple[Group, ...] = ()
+    undrained: Mapping[int, Group] = field(default_factory=dict)
     large: TierPlan | None = None
     small: PoolsPlan | None = None
     shortage: Mapping[Tier, str] = field(default_factory=dict)
@@ -98,7 +100,7 @@ async def decide(
     """The next step. Raises overlay.InvalidOverlay when a podTemplate cannot be laid over."""
     templates = Templates.of(fleet, looked.view, platform)
     budget = fleet.spec.scaling.gpu_budget
-    held = holdings.count(fleet, looked.view)
+    held = holdings.count(fleet, looked.view, looked.pools.ceilings)
     spare = BOUNDLESS if budget is None else max(0, budget - held.total)
     large, large_offer, claim = await _large(fleet, looked, templates, held, spare, ledger, drains)
     small, small_offer = await _small(fleet, looked, templates, held, max(0, spare - claim), ledger, drains)
@@ -120,6 +122,7 @@ async def decide(
         unmark=tuple(pools.marked(looked.view, small.keep_after_all)),
         abandon=tuple(pools.marked(looked.view, small.abandon)),
         restarts=looked.groups.restarts(),
+        undrained=lastlook.undrained(large, looked.groups),
         large=large,
         small=small,
         shortage={Tier.LARGE: large_offer.sentence, Tier.SMALL: small_offer.sentence},
@@ -245,6 +248,8 @@ async def _small(
 
 
 CONTENDED_SECONDS = 2
+SETTLING_SECONDS = 1
+"""How often a lowered count is looked after: no watch tells that a ReplicaSet's controller has seen it."""
 FOREIGN_GPUS_SECONDS = 30
 """How often a fleet that waits looks again: nobody tells when other people's pods go."""
 
@@ -262,6 +267,8 @@ def _wake(
     if (large.holds | small.holds) & {Hold.GPUS, Hold.OUTAGE, Hold.EVACUATION}:
         seconds = CONTENDED_SECONDS if any(offer.contended for offer in offers) else FOREIGN_GPUS_SECONDS
         times.append(now + timedelta(seconds=seconds))
+    if any(pool.settling for pool in looked.pools.pools):
+        times.append(now + timedelta(seconds=SETTLING_SECONDS))
     for pod in looked.view.pods(Tier.SMALL):
         stored = looked.view.templates.get((Role.SMALL, pod.labels.get(labels.REVISION, "")))
         times.append(pools.late_at(pod, stored))
@@ -303,15 +310,21 @@ def _keep(
     used: Mapping[tuple[Role, str], Template],
     platform: Platform,
 ) -> frozenset[Ref]:
-    """What is not rendered and must stay: what pods that still go need, and what cannot be rendered any more."""
+    """What is not rendered and must stay: what pods that still go need, and what cannot be rendered any more.
+
+    So does a group whose controller has not seen it yet: its pods would come all the same, and hold GPUs that nothing
+    claims any more.
+    """
+    drawn = {instance.index for instance in rendered}
     alive = {index for index, pods in looked.view.large_pods.items() if any(not pod.finished for pod in pods)}
-    unknown = {i.index for i in rendered if not templates.has(Role.LARGE, i.revision)}
+    bound = {i.index for i in rendered if not templates.has(Role.LARGE, i.revision)}
+    bound |= {i for i, found in looked.view.groups.items() if i not in drawn and not observe.is_seen(found.body)}
     kept = {
         ref
         for ref, child in looked.view.children.items()
         if (index := child.labels.get(labels.INSTANCE)) is not None
         and index.isdecimal()
-        and (int(index) in unknown or (ref.kind == "Service" and int(index) in alive))
+        and (int(index) in bound or (ref.kind == "Service" and int(index) in alive))
     }
     kept |= {
         found.ref

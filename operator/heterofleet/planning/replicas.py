@@ -2,7 +2,9 @@
 
 A small instance is one pod. There is one Deployment a revision and its template is never edited, so a roll is two
 counts that move against each other: the old one is lowered through a drain, the new one raised pod by pod, ahead by
-what GPUs are spare and else only when the old pod is gone. A count is lowered only when the marked pods have drained.
+what GPUs are spare and else only when the old pod is gone. A count is lowered only when the marked pods have drained,
+and a Deployment goes only when its count is 0 and nobody makes pods for it any more: what is deleted cannot be asked
+whether its controllers have seen that it was lowered.
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,11 +41,25 @@ class SmallPod:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """One Deployment: `replicas` as it is set now, and its pods."""
+    """One Deployment: `replicas` as it is set now, and its pods.
+
+    `ceiling`: how many pods its controllers may make by all that they have in hand, an earlier count included.
+    """
 
     revision: str
     replicas: int
     pods: tuple[SmallPod, ...] = ()
+    ceiling: int = 0
+
+    @property
+    def settling(self) -> bool:
+        """Its count was lowered, and its controllers may not have seen it yet."""
+        return self.ceiling > self.replicas
+
+    @property
+    def exists(self) -> bool:
+        """Whether it has pods or may yet get some."""
+        return bool(self.pods) or max(self.replicas, self.ceiling) > 0
 
     def live(self) -> list[SmallPod]:
         return [pod for pod in self.pods if pod.live]
@@ -72,7 +88,7 @@ def plan(wanted: int, pools: Sequence[Pool], room: Room, policy: Policy) -> Pool
     """The next step towards `wanted` pods of `policy.revision`. `room.creatable`: pods that may be added now."""
     current = next((p for p in pools if p.revision == policy.revision), Pool(policy.revision, 0))
     old = [pool for pool in pools if pool.revision != policy.revision]
-    if any(pool.live() or pool.replicas or pool.pods for pool in old):
+    if any(pool.exists for pool in old):
         return _roll(wanted, current, old, room, policy)
     return _scale(wanted, current, room)
 
@@ -85,7 +101,8 @@ def _scale(wanted: int, current: Pool, room: Room) -> PoolsPlan:
         return _grow(wanted, current, leaving, staying, room)
     surplus = staying - wanted
     unborn = min(surplus, max(0, current.replicas - len(live)))
-    marks = _victims(pod for pod in live if not pod.draining)[: surplus - unborn]
+    given_up = _given_up(current)
+    marks = _victims(pod for pod in live if not pod.draining and pod not in given_up)[: surplus - unborn]
     # A pod that answers nobody has nothing to drain, and the controller takes such pods first.
     at_once = [pod for pod in marks if not pod.ready]
     drained = [pod for pod in leaving if pod.drained]
@@ -95,15 +112,21 @@ def _scale(wanted: int, current: Pool, room: Room) -> PoolsPlan:
     return PoolsPlan({current.revision: replicas}, drain=tuple(pod.uid for pod in marks if pod.ready))
 
 
-def _still_to_leave(pool: Pool) -> list[SmallPod]:
-    """Draining pods for which the count has not been lowered yet.
+def _given_up(pool: Pool) -> list[SmallPod]:
+    """Pods that answer nobody and for which the count has been lowered.
 
-    The controller takes what is above the count in its own time: drained pods first, so these are not counted again.
+    The controller takes what is above the count in its own time: such pods first, so these are not counted again.
     """
     live = pool.live()
+    return _victims(pod for pod in live if not (pod.ready or pod.draining))[: max(0, len(live) - pool.replicas)]
+
+
+def _still_to_leave(pool: Pool) -> list[SmallPod]:
+    """Draining pods for which the count has not been lowered yet; the controller takes drained ones next."""
+    live = pool.live()
     leaving = sorted((pod for pod in live if pod.draining), key=lambda pod: (not pod.drained, pod.name))
-    taken = min(max(0, len(live) - pool.replicas), sum(pod.drained for pod in leaving))
-    return leaving[taken:]
+    above = max(0, len(live) - pool.replicas) - len(_given_up(pool))
+    return leaving[min(above, sum(pod.drained for pod in leaving)) :]
 
 
 def _replace_lost(current: Pool, room: Room) -> PoolsPlan:
@@ -140,7 +163,7 @@ def _roll(wanted: int, current: Pool, old: Sequence[Pool], room: Room, policy: P
         # The count may be lowered already for pods that their controller has not taken yet.
         left = min(pool.replicas, len(pool.live()) - len(done) - len(useless))
         lingering += max(0, left)
-        if left > 0 or pool.pods:
+        if pool.exists:
             replicas[pool.revision] = max(0, left)
     serving_old = [pod for pool in old for pod in pool.live() if pod.ready and not pod.draining]
     draining_old = [pod for pool in old for pod in pool.live() if pod.ready and pod.draining and not pod.drained]

@@ -70,6 +70,37 @@ async def test_a_successor_under_the_name_is_not_touched(cluster: MemoryCluster,
     assert cluster.objects[Ref.of(wanted)]["data"] == {"key": "theirs"}
 
 
+async def test_a_name_taken_since_it_was_looked_up_is_not_taken_over_and_ends_the_writing(
+    cluster: MemoryCluster, cache: Cache
+) -> None:
+    old = await cluster.create(owned("old"))
+    todo = Changes(apply=(owned("a"), owned("b"), owned("c")), prune=(Observed.of(old),))
+    found = await apply.survey(todo, cluster, cache, owner_uid=OWNER_UID)
+    theirs = await cluster.create(config_map("b", key="theirs"))
+    outcome = await apply.execute(todo, cluster, cache, owner_uid=OWNER_UID, known=found)
+    assert outcome == apply.Outcome((Ref.of(owned("a")),), (), (), (Ref.of(theirs),), {})
+    assert cluster.objects[Ref.of(theirs)] == theirs
+    assert sorted(ref.name for ref in cluster.objects) == ["a", "b", "old"]
+
+
+async def test_an_object_of_ours_that_came_since_the_look_is_applied(cluster: MemoryCluster, cache: Cache) -> None:
+    todo = Changes(apply=(owned("a", key="2"),))
+    found = await apply.survey(todo, cluster, cache, owner_uid=OWNER_UID)
+    made = await cluster.create(owned("a", key="1"))
+    outcome = await apply.execute(todo, cluster, cache, owner_uid=OWNER_UID, known=found)
+    assert outcome == apply.Outcome((Ref.of(made),), (), (), (), {})
+    assert cluster.objects[Ref.of(made)]["data"] == {"key": "2"}
+
+
+async def test_a_name_that_was_taken_and_is_free_again_is_left_to_the_next_reconcile(
+    cluster: MemoryCluster, cache: Cache
+) -> None:
+    conflict = errors.Conflict("it has changed", status=409)
+    cluster.refuse = lambda verb, _ref: conflict if verb == "apply" else None
+    outcome = await apply.execute(Changes(apply=(owned("a"),)), cluster, cache, owner_uid=OWNER_UID)
+    assert outcome == apply.Outcome((), (), (apply.Failure(Ref.of(owned("a")), conflict),), (), {})
+
+
 async def test_prune_waits_for_a_failed_apply(cluster: MemoryCluster, cache: Cache) -> None:
     refused, fine, old = owned("refused"), owned("fine"), owned("old")
     kept = await cluster.create(old)

@@ -1,8 +1,13 @@
 """By which way the API server is reached, and what an unusable configuration says."""
 
+import asyncio
+import contextlib
+import gc
+import sys
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from heterofleet.cluster import connection, errors
 
@@ -36,6 +41,46 @@ async def test_an_unusable_kubeconfig_is_unavailable_with_a_sentence(tmp_path: P
     with pytest.raises(errors.Unavailable, match="kubeconfig: "):
         async with connection.connect(path):
             pass
+
+
+async def test_a_watch_that_is_left_leaves_nothing_to_the_garbage_collector(tmp_path: Path) -> None:
+    async def watch(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b'{"type":"ADDED"}\n' * 3)
+        await asyncio.Event().wait()
+        return response
+
+    runner = web.ServerRunner(web.Server(watch), shutdown_timeout=0.01)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    abandoned: list[str] = []
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(finalizer=lambda generator: abandoned.append(generator.__name__))
+    try:
+        async with connection.connect(_kubeconfig(tmp_path, f"http://127.0.0.1:{runner.addresses[0][1]}")) as link:
+            async with contextlib.aclosing(link.stream("/watch", {}, 5)) as lines:
+                assert await anext(lines) == b'{"type":"ADDED"}'
+            gc.collect()
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+        await runner.cleanup()
+    assert abandoned == []
+
+
+def _kubeconfig(folder: Path, server: str) -> Path:
+    path = folder / "kubeconfig"
+    path.write_text(
+        f"""apiVersion: v1
+kind: Config
+current-context: only
+contexts: [{{name: only, context: {{cluster: only, user: only}}}}]
+clusters: [{{name: only, cluster: {{server: "{server}"}}}}]
+users: [{{name: only, user: {{}}}}]
+"""
+    )
+    return path
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 """How the cache is kept equal to a server that pages, ends watches, forgets history and fails."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+import pytest
 
 from heterofleet.api import labels
 from heterofleet.api.labels import FleetKey, Manifest
@@ -68,8 +69,8 @@ def names(cache: Cache) -> set[str]:
     return {ref.name for ref in cache.children(KEY)}
 
 
-def reflect(server: Server, seconds: float = 60) -> Cache:
-    """Runs a reflector of ConfigMaps against the server for a while."""
+def reflect(server: Server, seconds: float = 60, each_second: Callable[[Cache], None] = lambda _: None) -> Cache:
+    """Runs a reflector of ConfigMaps against the server for a while, and looks at the cache meanwhile."""
 
     async def scenario() -> Cache:
         cache = Cache(Listeners(lambda _: None, lambda _: None, lambda: None, lambda: None))
@@ -82,7 +83,9 @@ def reflect(server: Server, seconds: float = 60) -> Cache:
             jitter=lambda: 0.5,
         )
         task = asyncio.create_task(running.run())
-        await asyncio.sleep(seconds)
+        for _ in range(int(seconds)):
+            await asyncio.sleep(1)
+            each_second(cache)
         task.cancel()
         return cache
 
@@ -164,9 +167,26 @@ def test_one_unreadable_object_does_not_keep_the_others_out() -> None:
     assert (names(cache), cache.synced) == ({"a"}, True)
 
 
-def test_missing_rights_are_told() -> None:
-    server = Server(pages=[errors.Forbidden("no", status=403)])
-    assert reflect(server, seconds=1).unreadable() == {"ConfigMap"}
+def test_missing_rights_are_told_once_they_have_been_missing_for_a_while() -> None:
+    server = Server(pages=[errors.Forbidden("no", status=403)] * 30)
+    told: list[bool] = []
+    cache = reflect(server, seconds=20, each_second=lambda cache: told.append(bool(cache.unreadable())))
+    assert cache.unreadable() == {"ConfigMap"}
+    assert told.index(True) >= reflector.REFUSAL_SECONDS - 1
+    server = Server(pages=[*[errors.Forbidden("no", status=403)] * 30, page()])
+    assert reflect(server, seconds=600).unreadable() == frozenset()
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_server_that_refuses_everybody_after_its_start_is_no_lack_of_rights(status: int) -> None:
+    """It says so until it has read its roles, and may be gone again in between."""
+    a = stored(config_map("a"), version=1)
+    gone, refused = errors.Unavailable("connection refused"), errors.from_answer(status, "no", "", 1)
+    server = Server(pages=[page(a), gone, refused, *[gone] * 5, refused, refused, page(a)], watches=[[gone]])
+    seen: set[tuple[frozenset[str], frozenset[str]]] = set()
+    reflect(server, each_second=lambda cache: seen.add((cache.unreadable(), frozenset(names(cache)))))
+    assert seen == {(frozenset(), frozenset({"a"}))}
+    assert server.pages == []
 
 
 def test_all_namespaces_or_the_listed_ones() -> None:

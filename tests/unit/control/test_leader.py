@@ -199,7 +199,7 @@ def test_an_answer_that_never_came_does_not_lock_out_its_sender() -> None:
         await cancelled(task)
         return str(cluster.objects[REF]["metadata"]["resourceVersion"])
 
-    assert virtual.run(scenario()) == "2"
+    assert virtual.run(scenario()) == "3"
 
 
 def test_an_outage_shorter_than_the_deadline_costs_nothing() -> None:

@@ -123,8 +123,8 @@ def test_a_pod_must_move_off_a_node_that_somebody_wants_empty(facts: dict[str, A
     assert observe.must_move(pod("a-0"), machine(**facts), demand) is moves
 
 
-def held(found: FleetView) -> tuple[int, int, int]:
-    counted = holdings.count(FLEET, found)
+def held(found: FleetView, ceiling: int = 0) -> tuple[int, int, int]:
+    counted = holdings.count(FLEET, found, {SMALL.revision: ceiling})
     return counted.held[Tier.LARGE], counted.held[Tier.SMALL], counted.total
 
 
@@ -143,3 +143,5 @@ def test_a_deployment_claims_the_pods_that_it_is_to_make_for_those_that_stop():
     made["metadata"]["labels"] |= {labels.TIER: "small", labels.REVISION: SMALL.revision}
     pods = (pod("s-1", "small", gpus=1), pod("s-2", "small", gpus=1, deleting_since=NOW))
     assert held(view(observed(made), pods=pods)) == (0, 2, 3)
+    assert held(view(observed(made), pods=pods), ceiling=4) == (0, 2, 5), "two more may come, asked for or not"
+    assert held(view(observed(made), pods=(*pods, pod("s-3", "small", gpus=1))), ceiling=3) == (0, 3, 4)
