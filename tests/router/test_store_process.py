@@ -116,7 +116,9 @@ async def test_a_second_router_waits_for_the_file_and_says_so(tmp_path: Path):
     async with engine(says("Hello")) as small:
         said = config([small], tenants=BUDGET, store=FILE)
         async with RouterProcess(tmp_path, said) as first, RouterProcess(tmp_path, said) as second:
+            await second.stop(signal.SIGKILL)
             await first.ready()
+            second.start()
             why = await eventually_async(second.readiness)
             assert why == (
                 f"no configuration is in force: store: {tmp_path}/router.journal is in use by another router:"
