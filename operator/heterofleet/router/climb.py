@@ -335,10 +335,12 @@ class Climber:
         self._break_off(call, openai.error_body(sentence, "server_error"))
 
     def _break_off(self, call: Call, error: bytes) -> None:
-        """A stream cannot take its status back: it says so in an event, and its connection is not used again."""
+        """A stream cannot take its status back: it says so in an event.
+
+        Its connection stays as its head has promised: a client's next request may be on its way by now.
+        """
         call.exchange.send(b"data: " + error + b"\n\n")
         call.exchange.end()
-        call.exchange.keep_alive = False
 
 
 class _Held:
