@@ -39,7 +39,8 @@ class Client:
         self.sent: list[bytes] = []
 
     def send(self, data: bytes) -> None:
-        self.sent.append(data)
+        if data:
+            self.sent.append(data)
 
 
 class Follower:
@@ -312,3 +313,31 @@ async def test_a_whole_answer_leaves_its_connection_alone_whoever_aborts():
         under.abort()
         await asyncio.sleep(0)
         assert len(engine.open) == 1
+
+
+async def test_half_an_event_waits_for_the_rest_so_that_an_error_can_follow_what_was_sent(clock):
+    made, client, _ = relay(clock)
+    made.piece(delta("a") + delta("b")[:20])
+    assert client.sent == [delta("a")]
+    made.piece(delta("b")[20:] + b"data: half")
+    assert client.sent == [delta("a"), delta("b")]
+    made.ended(ClosedEarly("gone"))
+    assert client.sent == [delta("a"), delta("b")]
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r", b"\n"])
+@pytest.mark.parametrize("edit", [None, lambda data: data])
+async def test_the_last_event_is_passed_on_whatever_ends_its_line(clock, end, edit):
+    made, client, _ = relay(clock, edit=edit)
+    made.piece(delta("a"))
+    made.piece(b"data: [DONE]" + end)
+    made.ended(None)
+    assert b"".join(client.sent).startswith(delta("a") + b"data: [DONE]" + end)
+
+
+async def test_half_a_line_at_the_end_is_no_event(clock):
+    made, client, _ = relay(clock)
+    made.piece(delta("a"))
+    made.piece(b"data: [DO")
+    made.ended(None)
+    assert client.sent == [delta("a")]

@@ -1,7 +1,7 @@
 """Takes one request up the ladder: attempt after attempt, until `policy` says that it is done, or has failed.
 
-Stands between `pipeline`, which has decided class and tier, and the wire. What an attempt brought is turned into an
-`Outcome` here and nowhere else; what follows from it is `policy.decide`'s alone.
+Stands between `pipeline`, which has decided class and tier, and the wire. What an attempt brought is `reading`'s to
+say, and what follows from it is `policy.decide`'s alone.
 """
 
 import asyncio
@@ -13,30 +13,19 @@ from typing import Final, NamedTuple, Protocol
 from heterofleet.api.labels import Tier
 from heterofleet.api.policy import PlanOverflow
 from heterofleet.api.routing import RequestClass
-from heterofleet.router import answer, openai, policy, quality, requesthead, rulings, splice
-from heterofleet.router.answer import AnswerError, EngineFailure
-from heterofleet.router.answerstream import StreamReader
+from heterofleet.router import answer, openai, policy, reading, replay, requesthead, rulings, splice
 from heterofleet.router.attempts import Attempts, Under
 from heterofleet.router.call import Call, Ending, Given
 from heterofleet.router.dispatch import Dispatcher, NoPlace, Place
 from heterofleet.router.endpoints import Endpoint, Registry
 from heterofleet.router.metrics import Metrics
-from heterofleet.router.openai import Operation
 from heterofleet.router.policy import Attempt, Outcome
-from heterofleet.router.quality import Verdict
 from heterofleet.router.relay import StreamRelay, Withheld
+from heterofleet.router.replay import NotReplayable
 from heterofleet.router.splice import StreamScrubber
 from heterofleet.router.successes import Detour
-from heterofleet.router.upstream import ClosedEarly, ConnectFailed, Garbage, TimedOut, UpstreamError
 
-_BUSY: Final = (429, 503)
-_ERROR_EVENT: Final = b'data: {"error"'
-_OUTCOMES: Final = {
-    ConnectFailed: Outcome.CONNECT_FAILED,
-    ClosedEarly: Outcome.CLOSED_EARLY,
-    TimedOut: Outcome.TIMEOUT,
-    Garbage: Outcome.MALFORMED,
-}
+_EVENTS: Final = b"text/event-stream; charset=utf-8"
 
 
 class Turned(Exception):
@@ -178,11 +167,10 @@ class Climber:
         tier = endpoint.tier
         seconds = max(0.0, call.traits.deadline - self._now())
         request = requesthead.whole(call.operation, endpoint.head, call.head_tail, self._body(call, endpoint))
-        reader = self._holding(call)
-        hold = None if reader is None else reader.holds
-        under = await self._tools.attempts.begin(endpoint, request, seconds, hold)
+        held = reading.holding(call)
+        under = await self._tools.attempts.begin(endpoint, request, seconds, None if held is None else held.holds)
         try:
-            attempt, given = self._read(call, tier, endpoint, under, reader)
+            attempt, given = reading.read(call, tier, endpoint.key, under.attempt, held)
             call.attempts.append(attempt)
             call.answers.append(given)
             if attempt.outcome is Outcome.GOOD and under.attempt.streaming:
@@ -198,48 +186,6 @@ class Climber:
             return call.body
         return splice.put(call.body, call.asked.fields, {"model": endpoint.model})
 
-    def _holding(self, call: Call) -> "_Held | None":
-        characters = call.snapshot.policy.quality.hold_stream_characters
-        if not call.asked.stream or not characters or call.snapshot.lean:
-            return None
-        return _Held(call.operation, characters)
-
-    def _read(
-        self, call: Call, tier: Tier, endpoint: Endpoint, under: Under, held: "_Held | None"
-    ) -> tuple[Attempt, Given | None]:
-        """How an attempt ended, as far as it has."""
-        raw = under.attempt
-        if raw.error is not None and not (raw.streaming and raw.size):
-            outcome = _OUTCOMES[type(raw.error)]
-            if outcome is Outcome.TIMEOUT and raw.status:
-                outcome = Outcome.STALLED
-            return Attempt(tier, outcome, endpoint.key), None
-        if raw.status != 200:
-            return Attempt(tier, _refused(raw.status), endpoint.key), _given(under)
-        if raw.streaming:
-            return Attempt(tier, *_beginning(call, under, held, endpoint.key)), None
-        if call.asked.stream:
-            # It was asked to stream and answers whole: what it says is still an answer, or an error in one.
-            pass
-        return self._judged(call, tier, endpoint, _given(under))
-
-    def _judged(self, call: Call, tier: Tier, endpoint: Endpoint, given: Given) -> tuple[Attempt, Given | None]:
-        config = call.snapshot.policy.quality
-        if call.snapshot.lean or not config.enabled:
-            call.used(tier, answer.usage_of_body(given.body))
-            return Attempt(tier, Outcome.GOOD, endpoint.key), given
-        try:
-            said = answer.from_body(call.operation, given.body)
-        except EngineFailure:
-            return Attempt(tier, Outcome.ENGINE_ERROR, endpoint.key), given
-        except AnswerError:
-            return Attempt(tier, Outcome.MALFORMED, endpoint.key), None
-        call.used(tier, said.usage)
-        verdict = quality.judge(said, call.asked, config)
-        if call.drops_logprobs:
-            given = given._replace(body=splice.without_logprobs(call.operation, given.body))
-        return _verdict(tier, endpoint.key, verdict), given
-
     async def _stream(self, call: Call, attempt: Attempt, under: Under) -> Attempt:
         """Passes a stream that began well on to the client; how it ended."""
         exchange, metrics, lean = call.exchange, self._tools.metrics, call.snapshot.lean
@@ -250,7 +196,7 @@ class Climber:
             edit = screen.feed
         relay = StreamRelay(self._tools.loop, exchange, abort=under.abort, edit=edit, observe=observe)
         call.tier, call.endpoint, call.first_byte_sent, call.status = attempt.tier, attempt.endpoint, True, 200
-        exchange.begin(200, call.headers(b"text/event-stream; charset=utf-8"))
+        exchange.begin(200, call.headers(_EVENTS))
         exchange.on_pressure(under.pressed)
         under.attempt.follow(relay)
         try:
@@ -260,18 +206,10 @@ class Climber:
                 screen.note()
         exchange.on_pressure(None)
         call.first_at = relay.first_at
-        tail = relay.tail
-        call.used(attempt.tier, answer.usage_of_chunk(tail))
-        error = relay.error
-        if isinstance(error, Withheld):
-            call.ending, call.sentence = Ending.DENIED, str(error)
-            return attempt
-        if error is None and not _ended(call.operation, tail):
-            error = ClosedEarly("the stream ended before its end")
-        if error is None:
-            return attempt
-        outcome = Outcome.STALLED if isinstance(error, TimedOut) else _OUTCOMES[type(error)]
-        return attempt._replace(outcome=outcome)
+        call.used(attempt.tier, answer.usage_of_chunk(relay.tail))
+        if isinstance(relay.error, Withheld):
+            call.ending, call.sentence = Ending.DENIED, str(relay.error)
+        return reading.ended(call.operation, attempt, relay)
 
     def _learn(self, attempt: Attempt) -> None:
         if attempt.tier is Tier.SMALL and attempt.outcome in (Outcome.GOOD, Outcome.BAD):
@@ -343,26 +281,6 @@ class Climber:
         call.exchange.end()
 
 
-class _Held:
-    """The beginning of a stream that is held back until it can be judged."""
-
-    __slots__ = ("_characters", "error", "reader")
-
-    def __init__(self, operation: Operation, characters: int) -> None:
-        self.reader = StreamReader(operation)
-        self.error: AnswerError | None = None
-        self._characters = characters
-
-    def holds(self, data: bytes) -> bool:
-        """Whether more is needed before the first byte may leave."""
-        try:
-            self.reader.feed(data)
-        except AnswerError as exc:
-            self.error = exc
-            return False
-        return not self.reader.ended and len(self.reader.text) < self._characters
-
-
 def _turn_away(call: Call, status: int, no_place: NoPlace) -> None:
     """Raises Turned, unless there were attempts: what they brought may still be given, which is policy's to say."""
     if not call.attempts:
@@ -380,8 +298,18 @@ def send_whole(call: Call, given: Given) -> None:
     """Sends an answer that is there whole, or what may pass of it."""
     if call.snapshot.rules is not None:
         given = rulings.answer(call, given)
+    if call.asked.stream and given.status == 200 and given.content_type.startswith(reading.JSON):
+        given = _as_stream(call, given)
     call.given, call.status = given, given.status
     call.exchange.respond(given.status, call.headers(given.content_type), given.body)
+
+
+def _as_stream(call: Call, given: Given) -> Given:
+    """The answer in the form that its client asked for; one that cannot be brought into it stays as it is."""
+    try:
+        return Given(200, _EVENTS, b"".join(replay.as_stream(given.body, call.operation, call.asked.wants_usage)))
+    except NotReplayable:
+        return given
 
 
 def _tell(endpoint: Endpoint, outcome: Outcome, began: float, now: float) -> None:
@@ -394,51 +322,9 @@ def _tell(endpoint: Endpoint, outcome: Outcome, began: float, now: float) -> Non
         endpoint.breaker.succeeded(now, began)
 
 
-def _given(under: Under) -> Given:
-    raw = under.attempt
-    return Given(raw.status, raw.headers.get(b"content-type", b"application/json"), raw.body)
-
-
-def _refused(status: int) -> Outcome:
-    if status in _BUSY:
-        return Outcome.ENGINE_BUSY
-    return Outcome.CLIENT_ERROR if 400 <= status < 500 else Outcome.ENGINE_ERROR
-
-
-def _verdict(tier: Tier, endpoint: str, verdict: Verdict) -> Attempt:
-    outcome = Outcome.GOOD if verdict.good else Outcome.BAD
-    return Attempt(tier, outcome, endpoint, verdict.reason, verdict.truncated)
-
-
-def _beginning(
-    call: Call, under: Under, held: _Held | None, endpoint: str
-) -> tuple[Outcome, str, answer.Flaw | None, bool]:
-    """How a stream begins: an engine's error stands in its first event, and what is held back can be judged."""
-    if under.attempt.body.startswith(_ERROR_EVENT):
-        return Outcome.ENGINE_ERROR, endpoint, None, False
-    if held is None:
-        return Outcome.GOOD, endpoint, None, False
-    if held.error is not None:
-        outcome = Outcome.ENGINE_ERROR if isinstance(held.error, EngineFailure) else Outcome.MALFORMED
-        return outcome, endpoint, None, False
-    verdict = quality.judge(held.reader.answer(), call.asked, call.snapshot.policy.quality)
-    return (Outcome.GOOD if verdict.good else Outcome.BAD), endpoint, verdict.reason, verdict.truncated
-
-
 def _scrubber(call: Call) -> Callable[[bytes], bytes] | None:
     """What takes out of the stream what its client did not ask for: the usage, log-probabilities."""
     drop_usage = call.body is not call.exchange.body and not call.asked.wants_usage
     if not drop_usage and not call.drops_logprobs:
         return None
     return StreamScrubber(call.operation, drop_usage=drop_usage, drop_logprobs=call.drops_logprobs).feed
-
-
-def _ended(operation: Operation, tail: bytes) -> bool:
-    if operation is Operation.RESPONSES:
-        return b"response.completed" in tail or b"response.incomplete" in tail or b"response.failed" in tail
-    return b"[DONE]" in tail
-
-
-def unexpected(error: UpstreamError) -> Outcome:
-    """The outcome of an error of the wire."""
-    return _OUTCOMES[type(error)]

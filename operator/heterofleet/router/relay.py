@@ -12,12 +12,19 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from heterofleet.router import sse
 from heterofleet.router.inbound import Exchange
 from heterofleet.router.upstream import Garbage, TimedOut, UpstreamError
 
 _BEGINNINGS: Final = (b"data:", b"event:", b"id:", b"retry:", b":", b"\n", b"\r\n")
+_EVENT_ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 LAST_PIECES: Final = 6
 """An engine writes its usage in the last event but one; a piece may be cut by the network."""
+
+
+def begins_event(data: bytes) -> bool:
+    """Whether an event begins so; what is too short to tell may be one."""
+    return data.startswith(_BEGINNINGS) or any(beginning.startswith(data) for beginning in _BEGINNINGS)
 
 
 class Attempt:
@@ -138,8 +145,8 @@ class StreamRelay:
     """Passes a stream on to a client. `done` ends with the stream; `error` says how, if not well."""
 
     __slots__ = (
-        "_abort", "_at_boundary", "_edit", "_exchange", "_last", "_last_at", "_now", "_observe", "done", "error",
-        "first_at", "pieces",
+        "_abort", "_at_boundary", "_edit", "_exchange", "_held", "_last", "_last_at", "_now", "_observe", "done",
+        "error", "first_at", "pieces",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, exchange: Exchange, *, abort: Callable[[], None],
@@ -155,13 +162,14 @@ class StreamRelay:
         self._edit = edit
         self._observe = observe
         self._at_boundary = True
+        self._held = b""
         self._last: deque[bytes] = deque(maxlen=LAST_PIECES)
 
     def piece(self, data: bytes) -> float:
         now = self._now()
         if self.error is not None:
             return now
-        if self._at_boundary and not data.startswith(_BEGINNINGS) and not _is_cut_off(data):
+        if self._at_boundary and not begins_event(data):
             self._stop(Garbage("what came is not a stream of events"))
             return now
         self._at_boundary = data.endswith(b"\n\n")
@@ -172,7 +180,10 @@ class StreamRelay:
         self._last_at = now
         self.pieces += 1
         self._last.append(data)
-        if self._edit is not None:
+        if self._edit is None:
+            if self._held or not self._at_boundary:
+                data = self._whole_events(data)
+        else:
             try:
                 data = self._edit(data)
             except (Withheld, UpstreamError) as exc:
@@ -181,8 +192,27 @@ class StreamRelay:
         self._exchange.send(data)
         return now
 
+    def _whole_events(self, data: bytes) -> bytes:
+        """What is complete of an event that was cut; the rest waits, lest an error would be read as its end."""
+        data = self._held + data
+        ends = (data.rfind(end) + len(end) for end in _EVENT_ENDS if end in data)
+        end = max(ends, default=0) if len(data) < sse.LONGEST_EVENT else len(data)
+        self._held = data[end:]
+        return data[:end]
+
+    def _complete(self) -> None:
+        """The last event may lack the empty line that ends it; half a line is none."""
+        if self._at_boundary or not self._last[-1].endswith(b"\n"):
+            return
+        try:
+            self._exchange.send(self._held if self._edit is None else self._edit(b"\n"))
+        except (Withheld, UpstreamError) as exc:
+            self.error = exc
+
     def ended(self, error: UpstreamError | Withheld | None) -> None:
         if not self.done.done():
+            if error is None and self.error is None:
+                self._complete()
             self.error = self.error or error
             self.done.set_result(None)
 
@@ -194,8 +224,3 @@ class StreamRelay:
     def _stop(self, error: UpstreamError | Withheld) -> None:
         self._abort()
         self.ended(error)
-
-
-def _is_cut_off(data: bytes) -> bool:
-    """Whether it is too short to tell whether an event begins."""
-    return any(beginning.startswith(data) for beginning in _BEGINNINGS)

@@ -1,0 +1,154 @@
+"""What an attempt has brought: its outcome, quality's verdict, and its answer where that is there whole.
+
+Stands between the wire (`attempts`) and the ladder, which decides by outcomes alone. Before a stream passes on it is
+seen that it is one, and, where policy asks for it, its beginning is judged. One that is judged bad is held back to its
+end: what is refused or empty is short, and may have to be given after all, when nobody answers better.
+"""
+
+from typing import Final, NamedTuple
+
+from heterofleet.api.labels import Tier
+from heterofleet.router import answer, assembly, quality, relay, splice
+from heterofleet.router.answer import AnswerError, EngineFailure
+from heterofleet.router.answerstream import StreamReader
+from heterofleet.router.assembly import NotWhole
+from heterofleet.router.call import Call, Given
+from heterofleet.router.openai import Operation
+from heterofleet.router.policy import Attempt, Outcome
+from heterofleet.router.splice import Unspliceable
+from heterofleet.router.upstream import ClosedEarly, ConnectFailed, Garbage, TimedOut, UpstreamError
+
+JSON: Final = b"application/json"
+_BUSY: Final = (429, 503)
+_ERROR_EVENT: Final = b'data: {"error"'
+_OUTCOMES: Final = {
+    ConnectFailed: Outcome.CONNECT_FAILED,
+    ClosedEarly: Outcome.CLOSED_EARLY,
+    TimedOut: Outcome.TIMEOUT,
+    Garbage: Outcome.MALFORMED,
+}
+
+
+class Brought(NamedTuple):
+    """One attempt, with its answer or its engine's error: None for a stream that is to pass, and where nothing came."""
+
+    attempt: Attempt
+    given: Given | None = None
+
+
+class Held:
+    """The beginning of a stream that is held back until it can be judged."""
+
+    __slots__ = ("_asked", "_characters", "_is_bad", "_quality", "error", "reader")
+
+    def __init__(self, call: Call, characters: int) -> None:
+        self.reader = StreamReader(call.operation)
+        self.error: AnswerError | None = None
+        self._asked, self._quality = call.asked, call.snapshot.policy.quality
+        self._characters = characters
+        self._is_bad = False
+
+    def holds(self, data: bytes) -> bool:
+        """Whether more is needed before the first byte may leave."""
+        reader = self.reader
+        try:
+            reader.feed(data)
+        except AnswerError as exc:
+            self.error = exc
+            return False
+        if not self._is_bad:
+            said = reader.answer()
+            if not reader.ended and not said.tool_calls and reader.characters < self._characters:
+                return True
+            self._is_bad = not quality.judge(said, self._asked, self._quality).good
+        return self._is_bad
+
+
+def holding(call: Call) -> Held | None:
+    """What holds the call's stream back; None where it passes unjudged."""
+    characters = call.snapshot.policy.quality.hold_stream_characters
+    return Held(call, characters) if call.asked.stream and characters and not call.snapshot.lean else None
+
+
+def read(call: Call, tier: Tier, endpoint: str, raw: relay.Attempt, held: Held | None) -> Brought:
+    """How an attempt ended, as far as it has; a good stream goes on."""
+    if raw.error is not None:
+        # Whatever came of it, nothing has left yet.
+        outcome = _OUTCOMES[type(raw.error)]
+        late_in_answer = outcome is Outcome.TIMEOUT and raw.status
+        return Brought(Attempt(tier, Outcome.STALLED if late_in_answer else outcome, endpoint))
+    if raw.status != 200:
+        return Brought(Attempt(tier, _refused(raw.status), endpoint), _given(raw))
+    if raw.streaming:
+        return _stream(call, tier, endpoint, raw, held)
+    return _whole(call, tier, endpoint, _given(raw))
+
+
+def ended(operation: Operation, attempt: Attempt, stream: relay.StreamRelay) -> Attempt:
+    """How a stream has ended that was passed on."""
+    error = stream.error
+    if not isinstance(error, UpstreamError):
+        came_to_its_end = error is not None or _is_over(operation, stream.tail)
+        return attempt if came_to_its_end else attempt._replace(outcome=Outcome.CLOSED_EARLY)
+    return attempt._replace(outcome=Outcome.STALLED if isinstance(error, TimedOut) else _OUTCOMES[type(error)])
+
+
+def _whole(call: Call, tier: Tier, endpoint: str, given: Given) -> Brought:
+    config = call.snapshot.policy.quality
+    if call.snapshot.lean or not config.enabled:
+        call.used(tier, answer.usage_of_body(given.body))
+        return Brought(Attempt(tier, Outcome.GOOD, endpoint), given)
+    try:
+        said = answer.from_body(call.operation, given.body)
+        if call.drops_logprobs:
+            given = given._replace(body=splice.without_logprobs(call.operation, given.body))
+    except EngineFailure:
+        return Brought(Attempt(tier, Outcome.ENGINE_ERROR, endpoint))
+    except (AnswerError, Unspliceable):
+        return Brought(Attempt(tier, Outcome.MALFORMED, endpoint))
+    call.used(tier, said.usage)
+    return Brought(_judged(call, tier, endpoint, said), given)
+
+
+def _stream(call: Call, tier: Tier, endpoint: str, raw: relay.Attempt, held: Held | None) -> Brought:
+    body = raw.body
+    if body.startswith(_ERROR_EVENT) or (held is not None and isinstance(held.error, EngineFailure)):
+        return Brought(Attempt(tier, Outcome.ENGINE_ERROR, endpoint))
+    if not relay.begins_event(body) or (held is not None and held.error is not None):
+        return Brought(Attempt(tier, Outcome.MALFORMED, endpoint))
+    if raw.whole and not _is_over(call.operation, body):
+        return Brought(Attempt(tier, Outcome.CLOSED_EARLY, endpoint))
+    if held is None:
+        return Brought(Attempt(tier, Outcome.GOOD, endpoint))
+    said = held.reader.answer()
+    attempt = _judged(call, tier, endpoint, said)
+    if attempt.outcome is Outcome.GOOD:
+        return Brought(attempt)
+    call.used(tier, said.usage)
+    try:
+        given = Given(200, JSON, assembly.whole(call.operation, body))
+    except NotWhole:
+        return Brought(Attempt(tier, Outcome.MALFORMED, endpoint))
+    return Brought(attempt, given)
+
+
+def _judged(call: Call, tier: Tier, endpoint: str, said: answer.Answer) -> Attempt:
+    verdict = quality.judge(said, call.asked, call.snapshot.policy.quality)
+    outcome = Outcome.GOOD if verdict.good else Outcome.BAD
+    return Attempt(tier, outcome, endpoint, verdict.reason, verdict.truncated)
+
+
+def _given(raw: relay.Attempt) -> Given:
+    return Given(raw.status, raw.headers.get(b"content-type", JSON), raw.body)
+
+
+def _refused(status: int) -> Outcome:
+    if status in _BUSY:
+        return Outcome.ENGINE_BUSY
+    return Outcome.CLIENT_ERROR if 400 <= status < 500 else Outcome.ENGINE_ERROR
+
+
+def _is_over(operation: Operation, tail: bytes) -> bool:
+    if operation is Operation.RESPONSES:
+        return b"response.completed" in tail or b"response.incomplete" in tail or b"response.failed" in tail
+    return b"[DONE]" in tail
