@@ -23,6 +23,9 @@ MOST_PIPELINED: Final = 16
 SWEEP_SECONDS: Final = 0.5
 LINGER_SECONDS: Final = 2.0
 """How long what still comes of a refused request is read and dropped: a reset would take the answer along."""
+LAST_CHANCE_SECONDS: Final = 1.0
+"""How long a connection that is idle may bring a request while the router drains: what was said last was that it is
+kept, and its client may be writing right now."""
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus
@@ -116,7 +119,7 @@ class Exchange:
         self._connection.tell_pressure(told)
 
     def _close_line(self) -> bytes:
-        if self._connection.front.draining or not self._connection.client_keeps_alive:
+        if self._connection.front.leaving or not self._connection.client_keeps_alive:
             self.keep_alive = False
         return b"" if self.keep_alive else b"connection: close\r\n"
 
@@ -142,6 +145,7 @@ class Connection(asyncio.Protocol):
         self.speaks_chunks = True
         self.transport: asyncio.Transport
         self.deadline: float | None = None
+        self.idle_since = front.now()
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[Exchange] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -308,6 +312,7 @@ class Connection(asyncio.Protocol):
     def _answered(self, exchange: Exchange) -> None:
         self._task = None
         self._pressure = None
+        self.idle_since = self.front.now()
         if self.closed:
             return
         if not exchange.keep_alive:
@@ -379,7 +384,8 @@ class Front:
         self.limits = limits
         self.refusal = refusal
         self.report = report
-        self.draining = False
+        self.leaving = False
+        """Set when others should be asked from now on: every answer says that its connection is closed after it."""
         self.loop = asyncio.get_running_loop()
         self.now = self.loop.time
         self.connections: set[Connection] = set()
@@ -405,12 +411,13 @@ class Front:
 
     async def drain(self, seconds: float) -> bool:
         """Takes nothing new and lets what runs end; False when time was up first, and the rest was cut off."""
-        self.draining = True
+        self.leaving = True
         if self._server is not None:
             self._server.close()
         ends = self.now() + seconds
         while self.connections and self.now() < ends:
-            for connection in [c for c in self.connections if c.expects_nothing]:
+            long_idle = self.now() - LAST_CHANCE_SECONDS
+            for connection in [c for c in self.connections if c.expects_nothing and c.idle_since < long_idle]:
                 connection.transport.close()
             await asyncio.sleep(0.02)
         whole = not self.connections

@@ -154,7 +154,7 @@ class Router:
 
     async def _leave(self, listening: Front) -> None:
         """Serves on while others still send here, then lets what runs end."""
-        self._leaving = True
+        self._leaving = listening.leaving = True
         self._books.desk.leaving = True
         _log.info("leaving: no longer ready, serving on for %.0f s", self._settings.linger_seconds)
         await asyncio.sleep(self._settings.linger_seconds)
