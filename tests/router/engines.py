@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from router.until import until
+
 Write = Callable[[bytes], None]
 
 
@@ -79,8 +81,7 @@ class Engine:
 
 async def _left(reader: asyncio.StreamReader) -> None:
     """Ends when the client has gone; nothing is read, since it sends nothing before its answer."""
-    while not reader.at_eof() and reader.exception() is None:
-        await asyncio.sleep(0.001)
+    await until(lambda: reader.at_eof() or reader.exception() is not None)
 
 
 async def _read(reader: asyncio.StreamReader) -> Received:
@@ -101,8 +102,7 @@ async def engine(script: Script) -> AsyncIterator[Engine]:
     finally:
         server.close()
         made.drop()
-        while made.open:
-            await asyncio.sleep(0.001)
+        await until(lambda: not made.open)
         await server.wait_closed()
 
 

@@ -53,7 +53,9 @@ class Running:
 
     async def ready(self) -> None:
         """Waits until it is."""
-        while (await self.admin("/readyz")).status != 200:
+        while True:
+            if (await self.admin("/readyz")).status == 200:
+                return
             await asyncio.sleep(0.01)
 
     async def admin(self, path: str) -> Answer:

@@ -11,6 +11,7 @@ from heterofleet.router.endpoints import Address, Registry, Sighting
 from heterofleet.router.upstream import ClosedEarly, ConnectFailed, Garbage, TimedOut
 from router import engines
 from router.engines import DONE, LAST, STREAM_HEAD, Engine, delta, piece, whole
+from router.until import until
 
 REQUEST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: e\r\ncontent-length: 2\r\n\r\n{}"
 
@@ -126,8 +127,7 @@ async def test_an_answer_that_does_not_come_in_time_is_given_up_and_its_connecti
         under = await made.ask()
         under.close()
         assert isinstance(under.attempt.error, TimedOut)
-        while engine.open:
-            await asyncio.sleep(0.001)
+        await until(lambda: not engine.open)
 
 
 async def test_a_stream_begins_with_its_first_piece():
@@ -135,8 +135,7 @@ async def test_a_stream_begins_with_its_first_piece():
         under = await made.ask()
         assert (under.attempt.streaming, under.attempt.over, under.attempt.body) == (True, False, delta("a"))
         under.abort()
-        while not engine.gone:
-            await asyncio.sleep(0.001)
+        await until(lambda: engine.gone)
 
 
 async def test_a_held_stream_begins_when_it_may():
@@ -172,11 +171,9 @@ async def test_an_answer_to_nothing_ends_the_connection():
 async def test_a_caller_that_is_cancelled_leaves_the_engine_at_once():
     async with engines.engine(engines.stalls()) as engine, bench(engine) as made:
         asking = asyncio.create_task(made.ask())
-        while not engine.received:
-            await asyncio.sleep(0.001)
+        await until(lambda: engine.received)
         asking.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asking
         async with asyncio.timeout(0.1):
-            while not engine.gone:
-                await asyncio.sleep(0.001)
+            await until(lambda: engine.gone)

@@ -5,6 +5,7 @@ import pytest
 
 from heterofleet.api.policy import Limits
 from heterofleet.router.inbound import MOST_PIPELINED, Exchange
+from router.until import until
 from router.wire import connected, front, post
 
 
@@ -130,8 +131,7 @@ async def test_what_is_written_after_a_client_left_is_dropped():
         wire.send(post(b""))
         await begun.wait()
         await wire.leave()
-        while not said:
-            await asyncio.sleep(0)
+        await until(lambda: said)
     assert said == [True]
 
 

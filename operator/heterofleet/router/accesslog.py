@@ -1,7 +1,7 @@
 """The access log: one JSON line a request, with the decision and its reason.
 
-Lines are gathered for a moment and written by a thread, since a pipe that nobody reads would stop the whole router; what
-piles up beyond MOST_LINES is dropped and counted, requests are not.
+Lines are gathered for a moment and written by a thread, since a pipe that nobody reads would stop the whole router;
+what piles up beyond MOST_BATCHES is dropped and counted, requests are not.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """A router in a cluster: watches the pods of its fleet and the ConfigMap that holds its configuration.
 
-Pods, not EndpointSlices: address, readiness, deletion and labels stand in one object, without a second controller's lag. A
-mounted volume would lag by a minute, so the ConfigMap is watched too. While the API server is away the last known state
-stays in force. Loaded only in a cluster: it brings the Kubernetes client with it.
+Pods, not EndpointSlices: address, readiness, deletion and labels stand in one object, without a second controller's
+lag. A mounted volume would lag by a minute, so the ConfigMap is watched too. While the API server is away the last
+known state stays in force. Loaded only in a cluster: it brings the Kubernetes client with it.
 """
 
 import asyncio
@@ -60,13 +60,13 @@ class _Memory:
         self._objects[Ref.of(manifest)] = manifest
         self._changed()
 
-    def remove(self, ref: Ref, uid: str, resource_version: int) -> None:  # noqa: ARG002  as the reflector calls it
+    def remove(self, ref: Ref, uid: str, resource_version: int) -> None:
         held = self._objects.get(ref)
         if held is not None and held["metadata"]["uid"] == uid:
             del self._objects[ref]
             self._changed()
 
-    def retain(self, kind: kinds.Kind, namespace: str, seen: Collection[Ref], resource_version: int) -> None:  # noqa: ARG002
+    def retain(self, kind: kinds.Kind, namespace: str, seen: Collection[Ref], resource_version: int) -> None:
         """A list is complete and newer than what this router holds: it writes nothing itself."""
         for ref in [ref for ref in self._objects if ref.kind == kind.kind and ref not in seen]:
             del self._objects[ref]

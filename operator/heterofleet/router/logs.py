@@ -44,5 +44,7 @@ class Logs:
         self._files.close()
 
     def _opened(self, where: str) -> AccessLog:
-        out = sys.stdout.buffer if where == STANDARD_OUTPUT else self._files.enter_context(Path(where).open("ab"))
-        return AccessLog(out, self._loop)
+        if where == STANDARD_OUTPUT:
+            return AccessLog(sys.stdout.buffer, self._loop)
+        file = Path(where).open("ab")  # noqa: SIM115  `_files` closes it, when the log has written its last line
+        return AccessLog(self._files.enter_context(file), self._loop)
