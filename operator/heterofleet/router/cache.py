@@ -56,20 +56,25 @@ def wish(header: str | None, cache_control: str | None) -> Wish:
             return Wish.UNSAID
 
 
-def may_cache(request: Request, said: Wish, policy: ExactCache) -> bool:
-    """Whether the answer may come from the cache, and be kept in it.
+def may_repeat(request: Request, said: Wish) -> bool:
+    """Whether an answer to such a request may be given twice at all.
 
     Never with tools: a tool call is an order to act with an id of its own, and giving it again acts twice. Never
     several answers, which are asked for to differ. Never embeddings, which belong to neither tier.
     """
-    if policy.use is CacheUse.OFF or said is Wish.NO or request.operation is Operation.EMBEDDINGS:
+    if said is Wish.NO or request.operation is Operation.EMBEDDINGS:
         return False
     fields = request.fields
-    if any(fields.get(name) for name in _WITH_TOOLS) or not _is_number(fields.get("n", 1), 1):
+    return not any(fields.get(name) for name in _WITH_TOOLS) and _is_number(fields.get("n", 1), 1)
+
+
+def may_cache(request: Request, said: Wish, policy: ExactCache) -> bool:
+    """Whether the answer may come from the exact cache, and be kept in it."""
+    if policy.use is CacheUse.OFF or not may_repeat(request, said):
         return False
     if policy.use is CacheUse.ALLOWED and said is Wish.ALLOW:
         return True
-    return _is_number(fields.get("temperature", 1), 0)
+    return _is_number(request.fields.get("temperature", 1), 0)
 
 
 def _is_number(value: object, wanted: int) -> bool:

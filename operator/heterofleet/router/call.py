@@ -3,7 +3,7 @@
 Made by `pipeline`, filled by what it passes, and told to client, metrics and access log at its end.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -53,14 +53,23 @@ class Given(NamedTuple):
     body: bytes
 
 
+class Sought(NamedTuple):
+    """What was looked for by its meaning: everything but the question, the question's vector, and the answer to one
+    like it, which is to be proved by the answer to come."""
+
+    scope: bytes
+    vector: Sequence[float]
+    kept: bytes | None
+
+
 class Call:
     """The state of one request. Times are the loop's."""
 
     __slots__ = (
-        "answers", "attempts", "body", "cache", "cache_key", "choice", "decision", "degraded", "drops_logprobs", "ending",
-        "endpoint", "exchange", "first_at", "first_byte_sent", "given", "head_tail", "need", "operation", "request",
-        "request_id", "review", "rulings", "sentence", "snapshot", "spent", "status", "steps", "tenant", "tier",
-        "traits", "usages", "waited",
+        "answers", "attempts", "body", "cache", "cache_key", "choice", "decision", "degraded", "drops_logprobs",
+        "ending", "endpoint", "exchange", "first_at", "first_byte_sent", "given", "head_tail", "need", "operation",
+        "request", "request_id", "review", "rulings", "sentence", "snapshot", "sought", "spent", "status", "steps",
+        "tenant", "tier", "traits", "usages", "waited",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, operation: Operation, snapshot: Snapshot, request_id: bytes) -> None:
@@ -91,6 +100,7 @@ class Call:
         self.usages: list[tuple[Tier, Usage]] = []
         self.cache: str | None = None
         self.cache_key: bytes | None = None
+        self.sought: Sought | None = None
         self.review: str | None = None
         self.degraded = False
         self.drops_logprobs = False

@@ -48,6 +48,12 @@ class Hold(Protocol):
     async def __call__(self, call: Call, number: int) -> tuple[Given, str]: ...
 
 
+class Compare(Protocol):
+    """Compares the answer that is to be given with another tier's; gives what is to be done then."""
+
+    async def __call__(self, call: Call, done: policy.Done, seconds: float, /) -> policy.Done | policy.Review: ...
+
+
 class Tools(NamedTuple):
     """What a climb works with; one set a process."""
 
@@ -59,6 +65,7 @@ class Tools(NamedTuple):
     detour: Callable[[], Detour]
     stale: Stale
     review: Hold
+    compare: Compare
     chance: random.Random
     engine_key: Callable[[], bytes | None]
 
@@ -83,6 +90,8 @@ class Climber:
                     return
                 call.traits = replace(call.traits, cached=False)
                 action = self._decide(call)
+            if isinstance(action, policy.Done) and call.snapshot.compares_first and not call.first_byte_sent:
+                action = await self._tools.compare(call, action, call.traits.deadline - self._now())
             self._count(call, action, attempts[-1])
             match action:
                 case policy.Done(number):

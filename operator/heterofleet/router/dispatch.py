@@ -19,7 +19,7 @@ from heterofleet.router.admission import Admission, Refusal, Ticket
 from heterofleet.router.endpoints import Endpoint, Registry
 
 SPILL_SHARE: Final = 0.5
-"""Room of a large instance that act requests may fill: the rest stays for the plan requests that come next."""
+"""Room of an instance that others than its own requests may fill: the rest stays for its own that come next."""
 
 
 class Need:
@@ -93,6 +93,11 @@ class Dispatcher:
         if self._anyone and len(self.waiting[tier]):
             return self._spilled(tier, need)
         return self._place(tier, need) or self._spilled(tier, need)
+
+    def spare(self, tier: Tier, need: Need) -> Place | None:
+        """A place in idle room alone, for what is nobody's request."""
+        room = self._idle_room(tier, self._now())
+        return self._taken(pick.least_load(room, self._random), tier, need) if room else None
 
     async def wait(self, tier: Tier, need: Need) -> Place | NoPlace:
         """A place when there is one, until the need's deadline."""
@@ -199,10 +204,13 @@ class Dispatcher:
         return self._taken(pick.least_load(room, self._random), Tier.LARGE, need) if room else None
 
     def _spill_room(self, now: float) -> list[Endpoint]:
-        if not self._queue.spill_over or len(self.waiting[Tier.LARGE]):
+        return self._idle_room(Tier.LARGE, now) if self._queue.spill_over else []
+
+    def _idle_room(self, tier: Tier, now: float) -> list[Endpoint]:
+        """Endpoints of a tier that have room which its own requests leave."""
+        if len(self.waiting[tier]):
             return []
-        most = int(self._most[Tier.LARGE] * SPILL_SHARE)
-        return self._registry.groups[Tier.LARGE].with_room(most, now)
+        return self._registry.groups[tier].with_room(int(self._most[tier] * SPILL_SHARE), now)
 
     def _taken(self, endpoint: Endpoint, tier: Tier, need: Need) -> Place:
         endpoint.take(need.weight)

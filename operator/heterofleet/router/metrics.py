@@ -56,6 +56,9 @@ class Metrics:
             f"{PREFIX}time_to_first_token_seconds", "Time from a request to the first piece of its stream.", SECONDS,
             "class", "tier",
         )  # fmt: skip
+        self.shadow_seconds = Timing(
+            f"{PREFIX}shadow_seconds", "Time of a copy's whole answer at a tier being tried.", SECONDS, "tier"
+        )
         self.inter_token_seconds = Timing(
             f"{PREFIX}inter_token_seconds", "Time between two pieces of a stream.", TOKEN_SECONDS, "tier"
         )

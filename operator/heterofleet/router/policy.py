@@ -95,6 +95,7 @@ class Step(StrEnum):
     RETRY = "retry"
     ADJUST = "adjust"
     ESCALATE = "escalate"
+    COMPARE = "compare"
     FALLBACK = "fallback"
     REVIEW = "review"
     CACHED = "cached"

@@ -1,20 +1,24 @@
 """Answers that are given again, as the pipeline looks for them and keeps them: the edge between a call and the caches.
 
-The exact cache serves the small tier. Its key is worked out once a request and only where policy and client allow it; what
-was found is replayed as a stream where one was asked for.
+The exact cache serves the small tier, the semantic one the large tier. An exact key is worked out once a request, and
+only where policy and client allow it; what was found is replayed as a stream where one was asked for. Kept is what was
+sent, after it was sent.
 """
 
 import asyncio
 import logging
 import time
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
 from heterofleet.api.labels import Tier
-from heterofleet.api.policy import Cache, CacheUse
+from heterofleet.api.policy import Cache, CacheUse, ExactCache, SemanticCache
 from heterofleet.router import cache, replay
 from heterofleet.router.answers import AnswerCache
 from heterofleet.router.cache import EmbeddedCache
 from heterofleet.router.call import Call, Ending, Given
+from heterofleet.router.meaning import SEMANTIC, Clocks, Meaning
+from heterofleet.router.metrics import Metrics
 from heterofleet.router.replay import NotReplayable
 from heterofleet.router.stores import Store
 
@@ -28,33 +32,32 @@ _EVENTS: Final = b"text/event-stream; charset=utf-8"
 class Recall:
     """The caches of one router."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
         self._policy = Cache()
+        self._store: Store | None = None
         self._exact: AnswerCache | None = None
-        self._writing: set[asyncio.Task[None]] = set()
+        self._meaning: Meaning | None = None
+        self._under_way: set[asyncio.Task[None]] = set()
 
-    def configure(self, policy: Cache, store: Store | None) -> None:
-        """Begins anew where the policy has changed; what is kept stays where it has not."""
-        if policy == self._policy and self._exact is not None:
-            return
-        self._policy = policy
-        exact = policy.exact
-        memory = EmbeddedCache(exact.max_bytes, exact.ttl_seconds)
-        self._exact = AnswerCache(memory, store, time.time) if exact.use is not CacheUse.OFF else None
+    def configure(self, policy: Cache, store: Store) -> None:
+        """Begins a cache anew where what is said of it has changed; what is kept stays where it has not."""
+        former, self._policy = self._policy, policy
+        if policy.exact != former.exact or store is not self._store:
+            self._exact = self._made_exact(policy.exact, store)
+        if policy.semantic != former.semantic:
+            if self._meaning is not None:
+                self._begin(self._meaning.close())
+            self._meaning = self._made_meaning(policy.semantic)
+        self._store = store
 
     async def find(self, call: Call, tier: Tier) -> tuple[Given, str] | None:
         """An answer to give again, and the cache that had it."""
-        if self._exact is None or tier is not Tier.SMALL:
+        if tier is Tier.SMALL:
+            return None if self._exact is None else await self._find_exact(self._exact, call)
+        if self._meaning is None or not cache.may_repeat(call.asked, _wish(call)):
             return None
-        key = self._key(call)
-        if key is None:
-            return None
-        found = await self._exact.get(key)
-        if found is None:
-            call.cache_key = key
-            return None
-        given = _as_asked(call, found.body)
-        return None if given is None else (given, EXACT)
+        return _found(call, await self._meaning.find(call), SEMANTIC)
 
     def stale(self, call: Call) -> Given | None:
         """An answer of whatever age, for when no engine gives a new one."""
@@ -64,21 +67,59 @@ class Recall:
         return None if found is None else _as_asked(call, found.body)
 
     def keep(self, call: Call) -> None:
-        """Keeps a good answer of the small tier, after it was sent."""
-        given = call.answers[-1] if call.answers else None
-        well = call.ending is Ending.OK and call.tier is Tier.SMALL and not call.degraded
-        if self._exact is None or call.cache_key is None or given is None or not well:
+        """Keeps a good answer of the tier that was looked for in a cache, after it was sent."""
+        given = call.given
+        if given is None or call.ending is not Ending.OK or call.degraded or not given.content_type.startswith(_JSON):
             return
-        writing = asyncio.get_running_loop().create_task(self._exact.put(call.cache_key, given.body))
-        self._writing.add(writing)
-        writing.add_done_callback(self._writing.discard)
+        if call.tier is Tier.SMALL and self._exact is not None and call.cache_key is not None:
+            self._begin(self._exact.put(call.cache_key, given.body))
+        elif call.tier is Tier.LARGE and self._meaning is not None and call.sought is not None:
+            self._meaning.keep(call, call.sought, given.body)
 
-    def _key(self, call: Call) -> bytes | None:
-        exchange, exact = call.exchange, self._policy.exact
-        said = cache.wish(exchange.header(b"x-heterofleet-cache"), exchange.header(b"cache-control"))
-        if not cache.may_cache(call.asked, said, exact):
+    async def close(self) -> None:
+        """Ends what is under way, and the session of the embedding endpoint."""
+        if self._meaning is not None:
+            self._begin(self._meaning.close())
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def _find_exact(self, exact: AnswerCache, call: Call) -> tuple[Given, str] | None:
+        policy = self._policy.exact
+        if not cache.may_cache(call.asked, _wish(call), policy):
             return None
-        return cache.key(call.asked, tenant=call.tenant, tier=Tier.SMALL, normalised=exact.normalised)
+        key = cache.key(call.asked, tenant=call.tenant, tier=Tier.SMALL, normalised=policy.normalised)
+        if key is None:
+            return None
+        found = await exact.get(key)
+        if found is None:
+            call.cache_key = key
+            return None
+        return _found(call, found.body, EXACT)
+
+    def _made_exact(self, policy: ExactCache, store: Store) -> AnswerCache | None:
+        if policy.use is CacheUse.OFF:
+            return None
+        return AnswerCache(EmbeddedCache(policy.max_bytes, policy.ttl_seconds), store, time.time)
+
+    def _made_meaning(self, policy: SemanticCache) -> Meaning | None:
+        if policy.endpoint is None:
+            return None
+        clocks = Clocks(asyncio.get_running_loop().time, time.time)
+        return Meaning(policy.endpoint, policy, self._metrics, clocks)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+
+def _wish(call: Call) -> cache.Wish:
+    exchange = call.exchange
+    return cache.wish(exchange.header(b"x-heterofleet-cache"), exchange.header(b"cache-control"))
+
+
+def _found(call: Call, body: bytes | None, which: str) -> tuple[Given, str] | None:
+    given = None if body is None else _as_asked(call, body)
+    return None if given is None else (given, which)
 
 
 def _as_asked(call: Call, body: bytes) -> Given | None:

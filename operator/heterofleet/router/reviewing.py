@@ -14,9 +14,12 @@ from heterofleet.router.answer import AnswerError, from_body
 from heterofleet.router.call import Call, Given
 from heterofleet.router.desk import ReviewDesk
 from heterofleet.router.openai import Operation
+from heterofleet.router.policy import Outcome as Tried
 from heterofleet.router.review import Outcome, Review, State
 
 _JSON: Final = b"application/json"
+DIFFERENT: Final = "different"
+"""Why good answers are held: those of the two tiers do not say the same."""
 
 
 class Reviewing:
@@ -42,7 +45,7 @@ class Reviewing:
             deadline=now + timeout_seconds,
             tenant=call.tenant,
             request_class=call.need.request_class,
-            reason=str(last.flaw or last.outcome),
+            reason=DIFFERENT if last.outcome is Tried.GOOD else str(last.flaw or last.outcome),
             body=call.asked.body,
             attempts=tuple(
                 review.Attempt(attempt.tier, _text(call, given), str(attempt.flaw or attempt.outcome))

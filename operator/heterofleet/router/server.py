@@ -19,9 +19,12 @@ from heterofleet.api.policy import Escalation
 from heterofleet.router import admin, files, front
 from heterofleet.router.attempts import Attempts
 from heterofleet.router.books import Books
+from heterofleet.router.call import Call
 from heterofleet.router.climb import Climber
 from heterofleet.router.climb import Tools as ClimbTools
+from heterofleet.router.comparing import Comparisons
 from heterofleet.router.configured import Configured
+from heterofleet.router.copies import Copies
 from heterofleet.router.dispatch import Dispatcher
 from heterofleet.router.endpoints import Registry, Sighting
 from heterofleet.router.gauges import Gauges
@@ -33,6 +36,7 @@ from heterofleet.router.pipeline import Parts, Pipeline
 from heterofleet.router.recall import Recall
 from heterofleet.router.reviewing import Reviewing
 from heterofleet.router.settings import Settings
+from heterofleet.router.shadowing import Shadows
 from heterofleet.router.snapshot import Rejected, Snapshot
 from heterofleet.router.successes import Detour
 from heterofleet.router.upstream import IDLE_SECONDS
@@ -62,10 +66,13 @@ class Router:
             settings.classifier(), self._apply, lambda: self._metrics.config_rejections.add(1)
         )
         self._detour = Detour(Escalation())
-        self._recall = Recall()
+        self._recall = Recall(self._metrics)
         self._keyring = Keyring(settings.keys, settings.engine_keys)
         self._books = Books(settings, time.time, self._ended)
         self._logs = Logs(settings.access_log, settings.audit_log, loop)
+        self._copies = Copies(self._dispatcher, self._attempts, lambda: self._keyring.engine, loop.time)
+        self._comparisons = Comparisons(self._copies, self._dispatcher, self._metrics, self._chance)
+        self._shadows = Shadows(self._copies, self._dispatcher, self._metrics, self._chance)
         self._leaving = False
         self._front: Front | None = None
         self.failed = False
@@ -89,6 +96,7 @@ class Router:
                 detour=lambda: self._detour,
                 stale=self._recall.stale,
                 review=Reviewing(lambda: self._books.desk, time.time),
+                compare=self._comparisons.before,
                 chance=self._chance,
                 engine_key=lambda: self._keyring.engine,
             )
@@ -103,13 +111,19 @@ class Router:
             engine_key=lambda: self._keyring.engine,
             climber=climber,
             caches=self._recall,
-            after=lambda _: None,
+            after=self._after,
             metrics=self._metrics,
             log=self._logs.access,
             audit=self._logs.audit,
             chance=self._chance,
             now=self._loop.time,
         )
+
+    def _after(self, call: Call) -> None:
+        """What is done with a request once it was answered."""
+        if call.snapshot.copies:
+            self._comparisons.after(call)
+            self._shadows.after(call)
 
     async def run(self) -> None:
         """Serves until `stopping` is set, then drains."""
@@ -173,6 +187,8 @@ class Router:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._copies.close()
+            await self._recall.close()
             await self._books.close()
             for endpoint in self._registry.all():
                 endpoint.pool.close()

@@ -49,6 +49,10 @@ class Snapshot:
     lean: bool
     bounded: bool
     """Whether any tenant has a budget; asked of every request."""
+    compares_first: bool
+    """Whether answers are compared before they are sent."""
+    copies: bool
+    """Whether requests are copied after they were answered."""
     unknown: tuple[str, ...] = ()
     plan: Plan = field(default_factory=Plan)
     plan_digest: str = ""
@@ -74,6 +78,8 @@ def compile_config(text: str, weights: Weights) -> Snapshot:
         rules=rules,
         lean=policy.profile is Profile.LEAN,
         bounded=policy.tenants.bounded,
+        compares_first=policy.consistency.blocking and policy.consistency.share > 0,
+        copies=policy.shadow.share > 0 or (policy.consistency.share > 0 and not policy.consistency.blocking),
         unknown=tuple(unknown),
     )
 
