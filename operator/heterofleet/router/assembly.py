@@ -72,8 +72,10 @@ def _add(known: dict[str, Any], said: Mapping[str, Any]) -> None:
             _add_calls(known.setdefault(name, []), value)
         elif isinstance(value, Mapping) and isinstance(former, dict):
             _add(former, value)
-        elif name not in _SAID_ONCE and isinstance(value, str | list) and type(former) is type(value):
+        elif name not in _SAID_ONCE and isinstance(value, str) and isinstance(former, str):
             known[name] = former + value
+        elif name not in _SAID_ONCE and isinstance(value, list) and isinstance(former, list):
+            known[name] = [*former, *value]
         elif value is not None or name not in known:
             known[name] = value
 
