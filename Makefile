@@ -1,8 +1,8 @@
 # Everything a fresh machine needs beyond Python >= 3.11 and make is installed by these targets,
 # into .venv and the user's cache folder.
 .DEFAULT_GOAL := help
-.PHONY: help setup lock testbed generate drift lint check build unit supervisor router cluster reconcile random \
-  test images release demo bench-control-plane bench-router clean
+.PHONY: help setup lock testbed generate drift lint check build unit supervisor router soak-router cluster reconcile \
+  random test images release demo bench-control-plane bench-router clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -66,7 +66,10 @@ supervisor: setup ## ranks as real processes on loopback
 	@$(BIN)/python -m pytest -q tests/supervisor
 
 router: setup ## the router and the simulated engines, on loopback
-	@$(BIN)/python -m pytest -q tests/router tests/simulate
+	@$(BIN)/python -m pytest -q tests/router tests/simulate tests/soak
+
+soak-router: setup ## two routers under load while engines and routers fail at random (SEED= MINUTES=10)
+	@$(BIN)/python -m soak $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 # Played clusters share their machine with whatever else runs there. What failed is run once more by itself, and is
 # a failure if it fails again; the first report stays in the output for whoever hunts flakes.
