@@ -132,6 +132,8 @@ class _Pod(NamedTuple):
     """Since when it is Ready and takes requests."""
     fleet_uid: str | None
     """The fleet that had its name when it was made."""
+    left: int | None = None
+    """The version at which it began to go."""
 
 
 def _drains(story: Story) -> Iterator[Violation]:
@@ -139,13 +141,13 @@ def _drains(story: Story) -> Iterator[Violation]:
     pods: dict[str, _Pod] = {}
     states = _instance_states(story)
     alive: dict[str, str | None] = {}
-    decided: dict[str, float] = {}
+    decided: dict[str, Event] = {}
     for event in story.events:
         leaves = event.change == "DELETED" or "deletionTimestamp" in event.body["metadata"]
         if event.kind == labels.FLEET_KIND:
             alive[event.name] = None if leaves else event.uid
         elif event.kind == "StatefulSet" and leaves:
-            decided.setdefault(event.uid, event.seen)
+            decided.setdefault(event.uid, event)
         if event.kind != "Pod" or labels.TIER not in event.labels:
             continue
         present = alive.get(event.labels[labels.FLEET])
@@ -155,12 +157,15 @@ def _drains(story: Story) -> Iterator[Violation]:
             since = (known.steady_since if known and known.steady_since else event.seen) if serves else None
             pods[event.uid] = _Pod(event, since, known.fleet_uid if known else present)
             continue
-        pods.pop(event.uid, None)
-        # The pods of a deleted group go when the garbage collector comes to them; it was decided before.
-        at = min([event.seen, *(decided[owner] for owner in _owners(event, "uid") if owner in decided)])
-        if known is None or not _is_steady(known, at) or present is None or known.fleet_uid != present:
+        if known is None or known.left is not None:
             continue
-        if not _group_serves(event, at, pods) or _is_excused(story, event, states):
+        pods[event.uid] = known._replace(left=event.version)
+        # The pods of a deleted group go when the garbage collector comes to them; it was decided before.
+        owners = (decided[owner] for owner in _owners(event, "uid") if owner in decided)
+        decision = min([event, *owners], key=lambda known: known.version)
+        if not _is_steady(known, decision.seen) or present is None or known.fleet_uid != present:
+            continue
+        if not _group_serves(decision, event, pods) or _is_excused(story, event, states):
             continue
         yield Violation(Rule.DRAINS, f"pod {event.name} was serving and went unmarked at {event.version}")
 
@@ -179,8 +184,11 @@ def _serves(event: Event) -> bool:
     return ready and event.labels.get(labels.STATE) == labels.PodState.SERVING
 
 
-def _group_serves(event: Event, at: float, pods: dict[str, _Pod]) -> bool:
-    """A group with a rank that is not Ready takes no requests; a small pod is a group of its own."""
+def _group_serves(decision: Event, event: Event, pods: dict[str, _Pod]) -> bool:
+    """Whether the group of a pod served when it was decided that it goes; a small pod is a group of its own.
+
+    One with a rank that is not Ready takes no requests, also where that rank is the first that goes after the decision.
+    """
     index = event.labels.get(labels.INSTANCE)
     if index is None:
         return True
@@ -189,8 +197,9 @@ def _group_serves(event: Event, at: float, pods: dict[str, _Pod]) -> bool:
         pod
         for pod in pods.values()
         if pod.event.labels.get(labels.INSTANCE) == index and pod.event.labels[labels.FLEET] == fleet
+        if pod.left is None or pod.left > decision.version
     ]
-    return all(_is_steady(pod, at) for pod in others)
+    return all(_is_steady(pod, decision.seen) for pod in others)
 
 
 def _is_excused(story: Story, event: Event, states: dict[str, list[tuple[float, str]]]) -> bool:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from heterofleet.api import labels
 from randomwalk import rules
 from randomwalk.history import Deed, Event
@@ -95,6 +97,44 @@ def test_a_pod_that_served_goes_only_after_its_mark() -> None:
     assert broken([*serving, marked, going]) == []
     deed = Deed(START + 58, "delete", FLEET, frozenset({"x"}))
     assert broken([*serving, going], deeds=(deed,)) == []
+
+
+def rank(version: int, index: int, *, ready: bool = True, going: bool = False, seen: float) -> Event:
+    """A rank of the first group."""
+    name = f"{FLEET}-large-0"
+    own = {labels.TIER: "large", labels.INSTANCE: "0", labels.STATE: "serving"}
+    metadata: dict[str, Any] = {"ownerReferences": [{"name": name, "uid": "first"}]}
+    metadata |= {"deletionTimestamp": "now"} if going else {}
+    status = {"conditions": [{"type": "Ready", "status": str(ready)}]}
+    change = "ADDED" if seen == START else "MODIFIED"
+    return event(
+        version,
+        "Pod",
+        change,
+        f"{name}-{index}",
+        labels=own,
+        metadata=metadata,
+        spec={"containers": []},
+        status=status,
+        seen=seen,
+    )
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_group_with_a_rank_that_is_not_ready_may_go_whichever_rank_goes_first(order: tuple[int, int]) -> None:
+    begin = [fleet(0, None, observed=0), group(1, "ADDED", 0, "first"), rank(3, 0, seen=START), rank(4, 1, seen=START)]
+    unready = rank(5, 1, ready=False, seen=START + 30)
+    deleted = group(6, "DELETED", 0, "first")._replace(seen=START + 31)
+
+    def going(last: bool) -> list[Event]:
+        states = {0: True, 1: last}
+        return [
+            rank(7 + place, index, ready=states[index], going=True, seen=START + 32 + place)
+            for place, index in enumerate(order)
+        ]
+
+    assert broken([*begin, unready, deleted, *going(False)]) == []
+    assert broken([*begin, deleted, *going(True)]) == [Rule.DRAINS, Rule.DRAINS]
 
 
 def test_a_deployment_comes_after_its_template() -> None:

@@ -134,6 +134,29 @@ def test_the_small_tier_rolls_in_place_of_old_pods_where_no_gpu_is_spare(ready, 
     assert max(gpus for _, gpus in seen) <= 19
 
 
+def test_small_pods_are_replaced_in_place_also_when_their_template_was_deleted_while_nobody_looked(ready, operator):
+    site: Site = ready(nodes=3, small={"instances": {"min": 2}}, scaling={"gpuBudget": 18})
+    old = revisions(site.small_pods())
+    operator.kill()
+    for revision in old:
+        site.cluster.api.delete(site.path("controllerrevisions", f"chat-small-{revision}"))
+    site.edit(small=CHANGED)
+    operator.start()
+    seen = []
+
+    def is_over() -> bool:
+        pods = site.small_pods()
+        seen.append((serving(site, "small"), site.gpus()))
+        return len(pods) == 2 and not old & revisions(pods)
+
+    roll(site, operator, is_over)
+    assert min(count for count, _ in seen) >= 1
+    assert max(gpus for _, gpus in seen) <= 18
+    operator.settle()
+    former = {f"chat-small-default-{revision}" for revision in old}
+    assert former.isdisjoint(site.names("deployments"))
+
+
 def test_a_scale_down_in_the_middle_of_a_roll_ends_at_the_wanted_count_of_the_new_revision(ready, operator):
     site: Site = ready(nodes=3, small={"instances": {"min": 3}})
     old = revisions(site.small_pods())

@@ -5,7 +5,9 @@ and nothing is written where one is somebody else's. What was not there is appli
 that somebody takes after the look is found taken, and nothing more is written. Answers go into the cache at once, so
 that the next reconcile sees its own writes without waiting for the watch. Nothing is pruned after a failed apply: what
 was to replace the pruned object may not exist. One refused object does not keep the others from being applied, since
-each is needed by what exists already.
+each is needed by what exists already. But where a name could not be looked up nothing new is made at all: it may be
+somebody else's, and whole kinds are refused at once while an API server starts, so that pods would be asked for before
+what they need.
 """
 
 import asyncio
@@ -127,15 +129,17 @@ async def execute(
 async def _apply_all(
     manifests: tuple[Manifest, ...], found: Survey, cluster: Cluster, memory: Memory, owner_uid: str
 ) -> Outcome:
-    """Applies one after the other, past those that are refused, up to a name that was taken since it was looked up."""
+    """Applies one after the other, past those that are refused, up to a name that was taken since it was looked up.
+
+    Only what exists is applied where some names could not be looked up.
+    """
     applied: list[Ref] = []
     failed = list(found.failed)
     taken: tuple[Ref, ...] = ()
-    unseen = {failure.ref for failure in failed}
     mutated: dict[Ref, Mutation] = {}
     for manifest in manifests:
         ref = Ref.of(manifest)
-        if ref in unseen:
+        if found.failed and ref not in found.uids:
             continue
         try:
             stored = await _apply(manifest, found.uids.get(ref), cluster, owner_uid)

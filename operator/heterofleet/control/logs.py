@@ -1,5 +1,6 @@
 """Writes the log, as JSON or text, with the fleet and generation that a line is about."""
 
+import asyncio
 import contextlib
 import contextvars
 import json
@@ -8,12 +9,13 @@ import sys
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from heterofleet.api.labels import FleetKey
 
 _fleet: Final[contextvars.ContextVar[FleetKey | None]] = contextvars.ContextVar("fleet", default=None)
 _generation: Final[contextvars.ContextVar[int | None]] = contextvars.ContextVar("generation", default=None)
+_TLS_ERROR: Final = "Fatal error on SSL protocol"
 
 
 @contextlib.contextmanager
@@ -72,6 +74,18 @@ def configure(style: Literal["json", "text"], level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for chatty in ("kopf", "aiohttp", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Logs what an event loop found wrong, but for bytes that came for a connection which was just closed.
+
+    Requests that are cut off at the end of a process close theirs, and uvloop's TLS calls it a fatal error when an
+    answer arrives in the same round.
+    """
+    transport: Any = context.get("transport")  # uvloop's are no asyncio.BaseTransport.
+    is_of_tls = str(context.get("message", "")).startswith(_TLS_ERROR)
+    if not (is_of_tls and transport is not None and transport.is_closing()):
+        loop.default_exception_handler(context)
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -189,6 +189,7 @@ async def operate(settings: Settings, factory: Factory) -> None:
     async with connection.connect() as link, connection.connect() as lease_link:
         operator = Operator(settings, factory, link=link, lease_link=lease_link)
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(logs.on_loop_error)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, operator.stop)
         await operator.run()

@@ -1,11 +1,12 @@
 """The small tier of one fleet: its pods by revision as `planning.replicas` sees them, and the marks of its drains."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from heterofleet.api import labels
 from heterofleet.api.conditions import LastDrain
+from heterofleet.api.labels import Manifest
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.cluster.records import NodeRecord, PodRecord
 from heterofleet.control import observe
@@ -98,6 +99,19 @@ async def with_in_flight(looked: Pools, view: FleetView, drains: Drains) -> tupl
             pods.append(replace(pod, in_flight=held))
         known.append(replace(pool, pods=tuple(pods)))
     return tuple(known)
+
+
+def lowered(plan: PoolsPlan, view: FleetView, is_kept: Callable[[str], bool]) -> tuple[Manifest, ...]:
+    """The Deployments whose template is not kept any more, with the counts of the plan: their pods leave as others do.
+
+    Somebody deleted their ControllerRevision, and the spec has changed before it could be stored again.
+    """
+    found = {name: view.deployments.get(name) for name in plan.replicas if not is_kept(name)}
+    return tuple(
+        small.lowered(held.body, plan.replicas[name])
+        for name, held in found.items()
+        if held is not None and not held.deleting
+    )
 
 
 def marked(view: FleetView, uids: Sequence[str]) -> list[PodRecord]:

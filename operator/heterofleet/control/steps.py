@@ -116,7 +116,10 @@ async def decide(
     used = templates.used(counts, looked.view)
     return Step(
         acts=True,
-        manifests=desired.manifests(fleet, counts, used, platform),
+        manifests=(
+            *desired.manifests(fleet, counts, used, platform),
+            *pools.lowered(small, looked.view, lambda name: templates.has(Role.SMALL, name)),
+        ),
         keep=_keep(fleet, looked, rendered, templates, used, platform),
         marks=(*_large_marks(large, looked, rendered), *_small_marks(fleet, small, looked, now)),
         unmark=tuple(pools.marked(looked.view, small.keep_after_all)),
@@ -325,11 +328,6 @@ def _keep(
         if (index := child.labels.get(labels.INSTANCE)) is not None
         and index.isdecimal()
         and (int(index) in bound or (ref.kind == "Service" and int(index) in alive))
-    }
-    kept |= {
-        found.ref
-        for name, found in looked.view.deployments.items()
-        if not templates.has(Role.SMALL, name) and looked.view.small_pods.get(name)
     }
     supervisors = desired.kept(fleet, used, platform)
     return frozenset(kept | {Ref("v1", "ConfigMap", fleet.metadata.namespace, name) for name in supervisors})

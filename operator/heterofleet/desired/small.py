@@ -39,6 +39,19 @@ def deployment(fleet: HeterogeneousDeployment, template: Template, replicas: int
     }
 
 
+def lowered(stored: Manifest, replicas: int) -> Manifest:
+    """A Deployment as it stands, with another count: where its template is not kept, it cannot be rendered again."""
+    metadata = stored["metadata"]
+    kept = {key: metadata[key] for key in ("name", "namespace", "labels", "ownerReferences")}
+    spec_hash = (metadata.get("annotations") or {}).get(labels.SPEC_HASH)
+    return {
+        "apiVersion": stored["apiVersion"],
+        "kind": stored["kind"],
+        "metadata": kept | children.stated(annotations=children.stated(**{labels.SPEC_HASH: spec_hash})),
+        "spec": {**stored["spec"], "replicas": replicas},
+    }
+
+
 def surroundings(fleet: HeterogeneousDeployment, operator_namespace: str) -> tuple[Manifest, ...]:
     """What all revisions of the tier share."""
     name = names.small(fleet.metadata.name)

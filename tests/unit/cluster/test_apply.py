@@ -53,12 +53,19 @@ async def test_nothing_is_written_where_one_name_is_taken(cluster: MemoryCluster
     assert cluster.written() == []
 
 
-async def test_a_name_that_cannot_be_looked_up_keeps_only_its_own_object_from_being_applied(
+async def test_where_a_name_cannot_be_looked_up_what_exists_is_applied_and_nothing_new_is_made(
     cluster: MemoryCluster, cache: Cache
 ) -> None:
-    cluster.refuse = lambda verb, ref: errors.Forbidden("no", status=403) if (verb, ref.name) == ("get", "a") else None
-    outcome = await apply.execute(Changes(apply=(owned("a"), owned("b"))), cluster, cache, owner_uid=OWNER_UID)
-    assert (outcome.applied, [failure.ref.name for failure in outcome.failed]) == ((Ref.of(owned("b")),), ["a"])
+    cache.put(await cluster.create(owned("known", key="1")))
+    await cluster.create(owned("found", key="1"))
+    todo = Changes(apply=(owned("hidden"), owned("known", key="2"), owned("found", key="2"), owned("new")))
+    cluster.refuse = lambda verb, ref: (
+        errors.Forbidden("no", status=403) if (verb, ref.name) == ("get", "hidden") else None
+    )
+    outcome = await apply.execute(todo, cluster, cache, owner_uid=OWNER_UID)
+    assert [ref.name for ref in outcome.applied] == ["known", "found"]
+    assert [failure.ref.name for failure in outcome.failed] == ["hidden"]
+    assert sorted(ref.name for ref in cluster.objects) == ["found", "known"]
 
 
 async def test_a_successor_under_the_name_is_not_touched(cluster: MemoryCluster, cache: Cache) -> None:

@@ -108,6 +108,15 @@ class Desk:
         held = self.cluster.objects[Ref.of(maker)]
         return self.put({**held, "status": {"observedGeneration": held["metadata"]["generation"]}})
 
+    def settle(self, name: str) -> None:
+        """A Deployment's controller and its ReplicaSet's have both seen its count."""
+        deployment = self.see(next(item for item in self.found("Deployment") if item["metadata"]["name"] == name))
+        owner = {"kind": "Deployment", "name": name, "uid": deployment["metadata"]["uid"], "controller": True}
+        metadata = {"namespace": KEY.namespace, "name": name, "uid": name, "ownerReferences": [owner], "generation": 2}
+        replicas = deployment["spec"]["replicas"]
+        made = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata, "spec": {"replicas": replicas}}
+        self.store({**made, "status": {"observedGeneration": 2, "replicas": replicas}})
+
     def pods(self, maker: Manifest, count: int, *, ready: bool = False, **status: Any) -> list[Manifest]:
         """The first `count` pods of a StatefulSet or Deployment, made or changed by its controller."""
         self.see(maker)

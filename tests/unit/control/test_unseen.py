@@ -3,7 +3,7 @@
 from typing import Any
 
 from heterofleet.api import labels
-from unit.control.desk import KEY, Desk
+from unit.control.desk import Desk
 from unit.desired import fleets
 
 
@@ -12,16 +12,6 @@ def deployments(desk: Desk) -> dict[str, int]:
     found = [item for item in desk.found("Deployment") if labels.TIER in item["metadata"]["labels"]]
     found.sort(key=lambda item: int(item["metadata"]["uid"].removeprefix("uid-")))
     return {item["metadata"]["name"]: item["spec"]["replicas"] for item in found}
-
-
-def settle(desk: Desk, name: str) -> None:
-    """A Deployment's controller and its ReplicaSet's have both seen its count."""
-    deployment = desk.see(next(item for item in desk.found("Deployment") if item["metadata"]["name"] == name))
-    owner = {"kind": "Deployment", "name": name, "uid": deployment["metadata"]["uid"], "controller": True}
-    metadata = {"namespace": KEY.namespace, "name": name, "uid": name, "ownerReferences": [owner], "generation": 2}
-    replicas = deployment["spec"]["replicas"]
-    made = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata, "spec": {"replicas": replicas}}
-    desk.store({**made, "status": {"observedGeneration": 2, "replicas": replicas}})
 
 
 def counts(large: int, small: int) -> dict[str, Any]:
@@ -41,7 +31,7 @@ async def test_a_group_is_not_created_beside_small_pods_that_may_still_come() ->
     assert desk.names("StatefulSet") == []
     assert wake is not None
     assert wake <= 1
-    settle(desk, name)
+    desk.settle(name)
     await desk.reconcile()
     assert desk.names("StatefulSet") == ["chat-large-0"]
 
@@ -55,7 +45,7 @@ async def test_a_deployment_of_a_former_revision_goes_when_nobody_makes_pods_for
         await desk.reconcile()
     assert list(deployments(desk).values()) == [0, 2]
     former, present = deployments(desk)
-    settle(desk, former)
+    desk.settle(former)
     await desk.reconcile()
     assert deployments(desk) == {present: 2}
 
