@@ -45,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     _add_offline(commands)
     _add_reading(commands)
     _add_acting(commands)
+    _add_explaining(commands)
     _add_training(commands)
     _add_playing(commands)
     _add_own(commands)
@@ -103,6 +104,15 @@ def _add_acting(commands: "Commands[Parser]") -> None:
     for command in (roll, retry, release):
         command.add_argument("fleet", metavar="FLEET")
     release.add_argument("--tier", choices=("large", "small"), help="this tier alone")
+
+
+def _add_explaining(commands: "Commands[Parser]") -> None:
+    explain = _command(
+        commands, "explain-request", "explainrequest", "say what a router did with a request, from its access log"
+    )
+    explain.add_argument("request", metavar="ID", help="as the response has it in x-request-id")
+    explain.add_argument("--log", default="-", metavar="FILE", help="the access log; - is standard input (default)")
+    _add_output(explain, ("text", "json", "yaml"))
 
 
 def _add_training(commands: "Commands[Parser]") -> None:

@@ -160,6 +160,8 @@ class Call:
             entry["classReason"] = decision.reason
         if choice is not None:
             entry["tier"], entry["tierReason"] = self.tier or choice.tier, choice.why
+            if self.tier not in (None, choice.tier):
+                entry["chosenTier"] = choice.tier
         if self.endpoint is not None:
             entry["endpoint"] = self.endpoint
         entry.update(self._tried())
