@@ -39,6 +39,24 @@ class Figure:
         return self.value <= self.target if self.better == "lower" else self.value >= self.target
 
 
+@dataclass(frozen=True)
+class Breakdown:
+    """What figures were made of, as a table."""
+
+    title: str
+    columns: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+
+    def table(self) -> Table:
+        """For people; the first column names, the others hold numbers or reasons."""
+        table = Table(title=self.title)
+        for place, column in enumerate(self.columns):
+            table.add_column(column, justify="right" if place else "left")
+        for line in self.lines:
+            table.add_row(*line)
+        return table
+
+
 @dataclass
 class Report:
     """The figures of one benchmark, in the order in which they were taken."""
@@ -47,6 +65,7 @@ class Report:
     commands: list[str]
     notes: list[str] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
+    breakdowns: list[Breakdown] = field(default_factory=list)
 
     def add(
         self, name: str, value: float, unit: str, target: float | None, samples: Sequence[float] = (),
@@ -80,6 +99,10 @@ class Report:
                 }
                 for figure in self.figures
             },
+            "breakdowns": {
+                breakdown.title: [dict(zip(breakdown.columns, line, strict=True)) for line in breakdown.lines]
+                for breakdown in self.breakdowns
+            },
         }
 
     def _print(self) -> None:
@@ -92,6 +115,8 @@ class Report:
             met = "yes" if figure.met else "NO" if figure.invalid is None else "INVALID"
             table.add_row(figure.name, f"{figure.value:.4g} {figure.unit}", target, met, *spread)
         console = Console(width=110)
+        for breakdown in self.breakdowns:
+            console.print(breakdown.table())
         console.print(table)
         for note in self.notes:
             console.print(f" {note}", markup=False)

@@ -37,16 +37,18 @@ def main() -> int:
     began = time.monotonic()
     cores.keep_to_load()
     report = Report("router", ["make bench-router"], _notes(seconds, rounds))
-    with tempfile.TemporaryDirectory(prefix="heterofleet-bench-") as folder:
-        site = Site.prepare(Path(folder), seconds)
-        texts = Texts.make(site.folder)
-        _rest(report, site, texts, rounds)
-        _race(report, site, texts, rounds)
-        verdicts.add_streams(report, streaming.compare(site, rounds, _say))
-    verdicts.add_curve(report, curve.points(_say))
-    verdicts.add_soak(report, soakreport.unnamed_failures())
-    report.notes.append(f"all of it took {time.monotonic() - began:.0f} s")
-    report.write(OUT)
+    try:
+        with tempfile.TemporaryDirectory(prefix="heterofleet-bench-") as folder:
+            site = Site.prepare(Path(folder), seconds)
+            texts = Texts.make(site.folder)
+            _rest(report, site, texts, rounds)
+            _race(report, site, texts, rounds)
+            verdicts.add_streams(report, streaming.compare(site, rounds, _say))
+        verdicts.add_curve(report, curve.points(_say))
+        verdicts.add_soak(report, soakreport.unnamed_failures())
+    finally:
+        report.notes.append(f"all of it took {time.monotonic() - began:.0f} s")
+        report.write(OUT)
     return 0
 
 

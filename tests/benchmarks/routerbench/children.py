@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import socket
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 from benchmarks.routerbench import cores, procfs
 
 _STOP_SECONDS = 15
+_LISTEN_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,21 @@ class Child:
         if self.process.poll() is not None:
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
             raise RuntimeError(f"{self.name} ended with {self.process.returncode}; the end of its log:\n{tail}")
+
+
+def await_listening(child: Child, port: int) -> None:
+    """Wait until a program listens. Raises RuntimeError when it ends before, TimeoutError when it does not come to."""
+    ends = time.monotonic() + _LISTEN_SECONDS
+    while True:
+        child.check()
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            if time.monotonic() > ends:
+                raise TimeoutError(f"{child.name} does not listen on port {port}; its log is {child.log}") from None
+            time.sleep(0.01)
+        else:
+            return
 
 
 @contextlib.contextmanager

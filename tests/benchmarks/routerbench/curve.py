@@ -29,10 +29,11 @@ class Point(NamedTuple):
         """How many times as long one takes as the other, seed by seed."""
         return [one / two for one, two in zip(self.ttft[policy], self.ttft[other], strict=True)]
 
-    def sentence(self) -> str:
-        means = ", ".join(f"{name} {statistics.fmean(ttft) * 1000:.0f} ms" for name, ttft in self.ttft.items())
+    def line(self) -> tuple[str, ...]:
+        """Load and size, the mean of each policy in milliseconds, and round robin over prefix."""
+        means = (f"{statistics.fmean(ttft) * 1000:.0f}" for ttft in self.ttft.values())
         gain = statistics.median(self.over("round robin", "prefix"))
-        return f"{self.think_seconds:.0f} s between turns, cache {self.cache} x working set: {means} ({gain:.2f} x)"
+        return f"{self.think_seconds:.0f} s, {self.cache} x working set", *means, f"{gain:.2f}"
 
 
 def points(say: Callable[[str], None], seeds: Sequence[int] = SEEDS) -> list[Point]:
@@ -46,7 +47,7 @@ def points(say: Callable[[str], None], seeds: Sequence[int] = SEEDS) -> list[Poi
                 for policy in conversations.POLICIES
             }
             found.append(Point(think_seconds, cache, ttft))
-            say(found[-1].sentence())
+            say(f"conversations: {' '.join(found[-1].line())}")
     return found
 
 

@@ -46,5 +46,6 @@ def answering(nginx: Path, ports: Sequence[int], parent: Path) -> Iterator[None]
     written = folder / "nginx.conf"
     written.write_text(configuration(ports, folder))
     command = [str(nginx), "-e", "stderr", "-c", str(written)]
-    with children.running("engines", command, core=cores.LOAD, folder=folder):
+    with children.running("engines", command, core=cores.LOAD, folder=folder) as child:
+        children.await_listening(child, ports[-1])
         yield

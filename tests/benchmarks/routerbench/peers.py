@@ -56,10 +56,11 @@ def nginx(program: Path, port: int, targets: Sequence[int], body: str) -> System
 def vllm_router(python: Path, policy: str, ports: Sequence[int], targets: Sequence[int], body: str) -> System:
     """vLLM's router, of Rust; `ports` are its own and that of its metrics."""
     urls = [f"http://127.0.0.1:{target}" for target in targets]
+    # Under "warning", as under its default, version 0.1.17 writes a line about each choice.
     port, metrics_port = map(str, ports)
     command = (
         str(python), "-m", "vllm_router.launch_router", "--host", "127.0.0.1", "--port", port, "--policy", policy,
-        "--prometheus-port", metrics_port, "--log-level", "warning", "--worker-urls", *urls,
+        "--prometheus-port", metrics_port, "--log-level", "error", "--worker-urls", *urls,
     )  # fmt: skip
     return System(f"vllm-router {policy}", command, ports[0], body)
 
@@ -87,7 +88,7 @@ def litellm(python: Path, port: int, targets: Sequence[int], model: str, body: s
         "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1", "--telemetry", "False",
     )  # fmt: skip
     settings = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "HTTP_PROXY": "", "HTTPS_PROXY": ""}
-    return System("litellm", command, port, body, environment=settings)
+    return System("litellm", command, port, body, environment=settings, prepare=prepare)
 
 
 def _install(requirement: str, folder: Path) -> None:

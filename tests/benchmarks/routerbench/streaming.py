@@ -47,9 +47,10 @@ def _field(site: Site, body: str) -> Iterator[list[Running]]:
     folder.mkdir()
     with contextlib.ExitStack() as held:
         environment = {"PYTHONPATH": str(_SOURCES)}
-        held.enter_context(
+        engines = held.enter_context(
             children.running("stream engines", command, core=cores.LOAD, folder=folder, environment=environment)
         )
+        children.await_listening(engines, targets[-1])
         yield [held.enter_context(started) for started in _systems(targets, body, folder)]
 
 

@@ -12,7 +12,7 @@ from benchmarks.routerbench import children, cores
 from benchmarks.routerbench.children import Child
 
 _PATH: Final = "/v1/chat/completions"
-_START_SECONDS: Final = 120.0
+_START_SECONDS: Final = 300.0
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from benchmarks.figures import Report
+from benchmarks.figures import Breakdown, Report
 from benchmarks.routerbench import curve, rows
 from benchmarks.routerbench.curve import Point
 from benchmarks.routerbench.field import (
@@ -47,14 +47,18 @@ class Rows:
             reasons += self.log_faults
         return "; ".join(reasons) or None
 
-    def lines(self, title: str) -> list[str]:
-        """The table, a line a system."""
-        return [
-            f"{title}, {name}: {rows.spread([run.per_second for run in row.runs])} requests/s,"
-            f" {rows.spread([run.cpu_us for run in row.runs], 1)} us CPU a request, core busy for {row.busy:.1%}"
-            + (f"; INVALID: {why}" if (why := self.invalid(name)) is not None and name != DIRECT else "")
-            for name, row in self.by_name.items()
-        ]
+    def breakdown(self, title: str) -> Breakdown:
+        """A line a system."""
+        lines = tuple(self._line(name, row) for name, row in self.by_name.items())
+        return Breakdown(title, ("system", "requests/s", "CPU us a request", "core busy", "counts"), lines)
+
+    def _line(self, name: str, row: Row) -> tuple[str, ...]:
+        why = self.invalid(name)
+        per_second = rows.spread([run.per_second for run in row.runs])
+        if name == DIRECT:
+            return name, per_second, "", "", why or ""
+        cpu = rows.spread([run.cpu_us for run in row.runs], 1)
+        return name, per_second, cpu, f"{row.busy:.1%}", "yes" if why is None else f"INVALID: {why}"
 
 
 def log_faults(router: Ours) -> list[str]:
@@ -72,7 +76,7 @@ def add_rows(report: Report, small: Rows, affine: Rows) -> None:
     cpu = [run.cpu_us for run in default.runs]
     report.add("cpu_us_per_request", default.cpu_us, "us", None, cpu, invalid=small.invalid(DEFAULT))
     _add_ratio(report, "rps_8kb_affinity_over_vllm_router_cache_aware", affine, DEFAULT, CACHE_AWARE, 2.0)
-    report.notes += [*small.lines("1 KB"), *affine.lines("8 KB, affinity")]
+    report.breakdowns += [small.breakdown("1 KB bodies"), affine.breakdown("8 KB prompts, affinity")]
 
 
 def _add_ratio(report: Report, name: str, found: Rows, one: str, other: str, target: float | None) -> None:
@@ -103,18 +107,18 @@ def add_latency(report: Report, added: Sequence[Added], rate: float) -> None:
 
 
 def add_streams(report: Report, found: dict[str, list[Streamed]]) -> None:
+    lines = []
     for name, rounds in found.items():
         errors = sum(one.errors for one in rounds)
         cpu, memory = [one.cpu_us for one in rounds], [one.memory_mb for one in rounds]
         together = sum(one.chunks for one in rounds) / sum(one.pieces for one in rounds)
-        report.notes.append(
-            f"1,000 streams, {name}: {rows.spread(cpu, 1)} us CPU a chunk, {rows.spread(memory)} MB,"
-            f" {together:.2f} chunks a read, {errors} errors"
-        )
+        lines.append((name, rows.spread(cpu, 1), rows.spread(memory), f"{together:.2f}", str(errors)))
         if name == DEFAULT:
             invalid = f"{errors} streams were not whole" if errors else None
             report.add("stream_cpu_us_per_chunk", statistics.median(cpu), "us", 12, cpu, invalid=invalid)
             report.add("stream_memory_mb_1000", statistics.median(memory), "MB", 150, memory, invalid=invalid)
+    columns = ("system", "CPU us a chunk", "MB", "chunks a read", "errors")
+    report.breakdowns.append(Breakdown("1,000 streams", columns, tuple(lines)))
 
 
 def add_rest(report: Report, found: Sequence[Rest]) -> None:
@@ -127,7 +131,11 @@ def add_curve(report: Report, points: Sequence[Point]) -> None:
     gain, worst = curve.gain_where_cache_decides(points), curve.worst_over_least_load(points)
     report.add("ttft_round_robin_over_prefix", statistics.median(gain), "x", 2.0, gain, better="higher")
     report.add("ttft_prefix_over_least_load_worst", statistics.median(worst), "x", 1.05, worst)
-    report.notes += [f"conversations, virtual time: {point.sentence()}" for point in points]
+    policies = tuple(points[0].ttft)
+    columns = ("between turns, cache", *(f"{policy}, ms" for policy in policies), "round robin / prefix")
+    report.breakdowns.append(
+        Breakdown("mean time to the first token, virtual time", columns, tuple(point.line() for point in points))
+    )
 
 
 def add_soak(report: Report, failures: int | None) -> None:
