@@ -7,8 +7,10 @@ end: what is refused or empty is short, and may have to be given after all, when
 
 from typing import Final, NamedTuple
 
+import orjson
+
 from heterofleet.api.labels import Tier
-from heterofleet.router import answer, assembly, quality, relay, splice
+from heterofleet.router import answer, assembly, quality, relay, splice, sse
 from heterofleet.router.answer import AnswerError, EngineFailure
 from heterofleet.router.answerstream import StreamReader
 from heterofleet.router.assembly import NotWhole
@@ -21,6 +23,7 @@ from heterofleet.router.upstream import ClosedEarly, ConnectFailed, Garbage, Tim
 JSON: Final = b"application/json"
 _BUSY: Final = (429, 503)
 _ERROR_EVENT: Final = b'data: {"error"'
+_DONE: Final = b"[DONE]"
 _OUTCOMES: Final = {
     ConnectFailed: Outcome.CONNECT_FAILED,
     ClosedEarly: Outcome.CLOSED_EARLY,
@@ -114,7 +117,7 @@ def _stream(call: Call, tier: Tier, endpoint: str, raw: relay.Attempt, held: Hel
     body = raw.body
     if body.startswith(_ERROR_EVENT) or (held is not None and isinstance(held.error, EngineFailure)):
         return Brought(Attempt(tier, Outcome.ENGINE_ERROR, endpoint))
-    if not relay.begins_event(body) or (held is not None and held.error is not None):
+    if not _begins_well(body) or (held is not None and held.error is not None):
         return Brought(Attempt(tier, Outcome.MALFORMED, endpoint))
     if raw.whole and not _is_over(call.operation, body):
         return Brought(Attempt(tier, Outcome.CLOSED_EARLY, endpoint))
@@ -130,6 +133,24 @@ def _stream(call: Call, tier: Tier, endpoint: str, raw: relay.Attempt, held: Hel
     except NotWhole:
         return Brought(Attempt(tier, Outcome.MALFORMED, endpoint))
     return Brought(attempt, given)
+
+
+def _begins_well(stream: bytes) -> bool:
+    """Whether what came is a stream whose first event, where it is whole, holds JSON: all that is seen of most streams.
+
+    Nothing has left yet, so that another engine may be asked; what comes later passes as it is.
+    """
+    end = stream.find(b"\n\n")
+    if end < 0 or not stream.startswith(b"data:"):
+        return relay.begins_event(stream)
+    data = sse.payload(stream[:end]).strip()
+    if not data or data == _DONE:
+        return True
+    try:
+        orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _judged(call: Call, tier: Tier, endpoint: str, said: answer.Answer) -> Attempt:
