@@ -8,7 +8,7 @@ from heterofleet.simulate.faults import Fault, Faults
 from soak import exposition
 from soak.engines import Engine
 from soak.history import Trouble
-from soak.schedule import ConfigChange, Drain, Ending, EngineFault, RouterFault, Schedule
+from soak.schedule import ConfigChange, Drain, Ending, EngineFault, Schedule
 from soak.site import Site
 
 STALL_SECONDS: Final = 30.0
@@ -26,7 +26,7 @@ async def perform(site: Site, schedule: Schedule) -> None:
         for number, engine in enumerate(site.engines.values()):
             own = [fault for fault in schedule.engines if fault.engine == number]
             group.create_task(_trouble(site, engine, own), name=f"trouble of {engine.key}")
-        group.create_task(_end_routers(site, schedule.routers), name="end routers")
+        group.create_task(_end_routers(site, schedule), name="end routers")
         group.create_task(_change_configs(site, schedule.configs), name="change configurations")
 
 
@@ -90,9 +90,11 @@ async def _in_flight(site: Site, engine: Engine) -> bool:
     return False
 
 
-async def _end_routers(site: Site, faults: Sequence[RouterFault]) -> None:
-    for fault in faults:
+async def _end_routers(site: Site, schedule: Schedule) -> None:
+    for fault in schedule.routers:
         await _until(site, fault.at)
+        if site.now() - site.begins > schedule.routers_until:
+            return
         site.faults[fault.kind] += 1
         router = site.routers[fault.router]
         await (router.end() if fault.kind is Ending.TERMINATED else router.kill())

@@ -69,11 +69,12 @@ class ConfigChange:
 
 @dataclass(frozen=True)
 class Schedule:
-    """All of it, each part in order of time."""
+    """All of it, each part in order of time. A router that takes long to start is not ended after `routers_until`."""
 
     engines: tuple[EngineFault, ...]
     routers: tuple[RouterFault, ...]
     configs: tuple[ConfigChange, ...]
+    routers_until: float
 
 
 def draw(seed: int, seconds: float, *, engines: int, routers: int, variations: int) -> Schedule:
@@ -82,6 +83,7 @@ def draw(seed: int, seconds: float, *, engines: int, routers: int, variations: i
         tuple(_engines(random.Random(f"{seed}/engines"), seconds, engines)),
         tuple(_routers(random.Random(f"{seed}/routers"), seconds * ROUTERS_SHARE, routers)),
         tuple(_configs(random.Random(f"{seed}/configs"), seconds, variations)),
+        seconds * ROUTERS_SHARE,
     )
 
 
