@@ -27,6 +27,9 @@ def lost(written: Any, stored: Any, path: str = "spec") -> Iterator[str]:
     if isinstance(written, dict) and isinstance(stored, dict):
         for key, value in written.items():
             yield from lost(value, stored.get(key), f"{path}.{key}")
+    elif isinstance(written, list) and isinstance(stored, list) and len(written) == len(stored):
+        for index, pair in enumerate(zip(written, stored, strict=True)):
+            yield from lost(*pair, f"{path}[{index}]")
     elif written != stored:
         yield f"{path}: {written!r} became {stored!r}"
 
