@@ -51,7 +51,7 @@ class RouterProcess:
         """Sends a signal, and waits until the process has ended."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
-            await asyncio.to_thread(self._process.wait, 30)
+            await asyncio.to_thread(self._process.wait)
 
     async def ready(self) -> Self:
         """Waits until it is."""

@@ -13,8 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from heterofleet.router.server import Router
 from heterofleet.router.settings import Settings
+from heterofleet.router.spans import Spans
 from router import wire
-from router.engines import Engine
+from router.engines import Engine, Received
 from router.wire import Answer
 
 PRICES = {"large": {"prompt": 1.0, "completion": 10.0}, "small": {"prompt": 0.1, "completion": 1.0}}
@@ -86,6 +87,11 @@ class Running:
         return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def asked(engine: Engine) -> list[Received]:
+    """The requests that an engine got; a router looks at its load beside, when it likes."""
+    return [received for received in engine.received if received.path != "/metrics"]
+
+
 async def until(holds: Callable[[], bool]) -> None:
     """Waits until something holds; the test's own time ends what never does."""
     while True:
@@ -124,10 +130,12 @@ def settings(folder: Path) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def started(folder: Path, said: Mapping[str, Any], **changes: Any) -> AsyncIterator[Running]:
-    """A router that has taken `said`, whether it could use it or not."""
+async def started(
+    folder: Path, said: Mapping[str, Any], *, traced: Spans | None = None, **changes: Any
+) -> AsyncIterator[Running]:
+    """A router that has taken `said`, whether it could use it or not; `changes` are of its settings."""
     write(folder, said)
-    router = Router(replace(settings(folder), **changes))
+    router = Router(replace(settings(folder), **changes), traced)
     running = asyncio.create_task(router.run())
     try:
         await until(lambda: router.metrics_port > 0 or running.done())
@@ -139,8 +147,10 @@ async def started(folder: Path, said: Mapping[str, Any], **changes: Any) -> Asyn
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, said: Mapping[str, Any], **changes: Any) -> AsyncIterator[Running]:
+async def running(
+    folder: Path, said: Mapping[str, Any], *, traced: Spans | None = None, **changes: Any
+) -> AsyncIterator[Running]:
     """A router that listens."""
-    async with started(folder, said, **changes) as found:
+    async with started(folder, said, traced=traced, **changes) as found:
         await found.router.listening.wait()
         yield found

@@ -9,7 +9,7 @@ import pytest
 
 from router import engines, wire
 from router.engines import Received, Script, engine, says
-from router.running import Running, body, config, running, until
+from router.running import Running, asked, body, config, running, until
 from router.test_keys import bearer, hashed, mount
 
 OSLO, LIMA = "The capital is Oslo", "It must be Lima"
@@ -55,8 +55,8 @@ async def test_the_share_of_the_small_tiers_answers_is_compared_with_the_large_o
         answer = await router.ask("act", "x-request-id: one", temperature=0.25)
         assert (said(answer.body), answer.headers["x-heterofleet-tier"]) == (OSLO, "small")
         assert await compared(router) == {(finding,): 1}
-        copy = other.received[0]
-        assert (copy.headers["x-request-id"], copy.body) == ("one-copy", small.received[0].body)
+        copy = asked(other)[0]
+        assert (copy.headers["x-request-id"], copy.body) == ("one-copy", asked(small)[0].body)
 
 
 async def test_copies_are_nobodys_demand_and_nobodys_money(tmp_path: Path):
@@ -81,7 +81,7 @@ async def test_a_client_never_waits_for_a_comparison(tmp_path: Path):
         running(tmp_path, config([small], [large], **ALL)) as router,
     ):
         assert said((await router.ask()).body) == OSLO
-        await until(lambda: len(large.received) == 1)
+        await until(lambda: len(asked(large)) == 1)
         assert await router.metrics("comparisons_total") == {}
         gate.set()
         assert await compared(router) == {("same",): 1}
@@ -94,13 +94,13 @@ async def test_comparisons_take_only_room_that_the_large_tier_does_not_need(tmp_
         limited["large"]["maxInFlight"] = 2
         async with running(tmp_path, limited) as router, wire.connected(router.router.port) as client:
             client.send(wire.post(body("plan")))
-            await until(lambda: len(large.received) == 1)
+            await until(lambda: len(asked(large)) == 1)
             # The half of its places is taken by its own request.
             assert said((await router.ask()).body) == OSLO
             assert await compared(router) == {("dropped",): 1}
             gate.set()
             await client.answer()
-            assert len(large.received) == 1
+            assert len(asked(large)) == 1
 
 
 async def test_comparisons_are_dropped_beyond_a_number_at_once(tmp_path: Path):
@@ -134,7 +134,7 @@ async def test_what_the_large_tier_answered_is_compared_with_nothing(tmp_path: P
         assert (await router.ask(model)).status == 200
         assert (await router.ask("act", path="/v1/embeddings", input="Hi")).status == 200
         assert await router.metrics("comparisons_total") == {}
-        assert len(large.received) == 1
+        assert len(asked(large)) == 1
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ async def test_a_blocking_comparison_leaves_alone_who_named_the_small_tier(tmp_p
         running(tmp_path, config([small], [large], **BLOCKING)) as router,
     ):
         assert said((await router.ask("chat-small")).body) == OSLO
-        assert large.received == []
+        assert asked(large) == []
 
 
 async def test_answers_that_differ_are_held_for_a_person_where_policy_says_so(tmp_path: Path):
@@ -222,7 +222,7 @@ async def test_a_tier_being_tried_gets_copies_whose_answers_are_measured_and_thr
         assert await router.metrics("requests_total") == {("plan", "ok", "large"): 1}
         # What the tried tier answers itself is not copied to it.
         await router.ask("chat-small")
-        assert len(small.received) == 2
+        assert len(asked(small)) == 2
 
 
 async def test_a_copy_that_nobody_answers_fails_and_its_engine_is_known_for_it(tmp_path: Path):
@@ -245,5 +245,5 @@ async def test_a_router_that_leaves_gives_up_its_copies(tmp_path: Path):
     async with engine(says(OSLO)) as small, engine(engines.stalls()) as large:
         async with running(tmp_path, config([small], [large], **ALL)) as router:
             await router.ask()
-            await until(lambda: len(large.received) == 1)
+            await until(lambda: len(asked(large)) == 1)
         await until(lambda: not large.open)

@@ -9,7 +9,7 @@ import pytest
 from heterofleet.router.keyring import Keyring
 from heterofleet.router.snapshot import Rejected
 from router.engines import engine, says
-from router.running import config, running, started
+from router.running import asked, config, running, started
 
 AUTH = {"keysSecret": "clients"}
 
@@ -38,7 +38,7 @@ async def test_only_who_has_a_key_gets_in_and_the_key_stays_here(tmp_path: Path)
         assert (refused.status, refused.headers["www-authenticate"]) == (401, "Bearer")
         assert (await router.ask("act", bearer("other"))).status == 401
         assert (await router.ask("act", bearer("sesame"))).status == 200
-        assert [received.headers.get("authorization") for received in small.received] == [None]
+        assert [received.headers.get("authorization") for received in asked(small)] == [None]
         assert (await router.log(3))[2]["tenant"] == "blue"
 
 
@@ -46,7 +46,7 @@ async def test_engines_are_asked_with_the_current_key_of_the_ring(tmp_path: Path
     mount(tmp_path / "engine-keys", current="one\n", next="two\n")
     async with engine(says("Hello")) as small, running(tmp_path, config([small])) as router:
         await router.ask("act", bearer("a client's own"))
-        assert small.received[0].headers["authorization"] == "Bearer one"
+        assert asked(small)[0].headers["authorization"] == "Bearer one"
 
 
 def test_a_ring_that_turns_is_followed_and_one_that_is_gone_stays_in_force(tmp_path: Path):

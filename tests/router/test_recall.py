@@ -10,7 +10,7 @@ import pytest
 from heterofleet.router.embedding import Embedder
 from router import engines
 from router.engines import Engine, Received, Script, engine, says
-from router.running import Running, config, running
+from router.running import Running, asked, config, running
 
 VECTORS = {"Where is Oslo?": [1.0, 0.0], "In which country is Oslo?": [0.999, 0.04], "Where is Lima?": [0.0, 1.0]}
 
@@ -140,7 +140,7 @@ async def test_an_embedding_endpoint_that_fails_costs_an_answer_nothing_but_the_
     ):
         for _ in range(3):
             assert await plan(router, "Where is Oslo?") == ("In Norway", None)
-        assert len(large.received) == 3
+        assert len(asked(large)) == 3
 
 
 async def test_an_endpoint_that_failed_is_left_alone_for_a_second():

@@ -9,7 +9,7 @@ import pytest
 
 from router import engines, wire
 from router.engines import Received, engine, says
-from router.running import body, config, running, until
+from router.running import asked, body, config, running, until
 
 RULES = {
     "rules": [
@@ -46,7 +46,7 @@ async def test_a_denied_prompt_reaches_no_engine_and_is_told_the_rule_but_not_th
             "param": None,
             "code": "denied_by_rule",
         }
-        assert small.received == []
+        assert asked(small) == []
         assert await router.metrics("requests_total") == {("none", "denied", "none"): 1}
         assert await router.metrics("compliance_total") == {("prompt_denied",): 1}
 
@@ -55,8 +55,8 @@ async def test_a_redacted_prompt_is_what_engines_and_classes_see(tmp_path: Path)
     async with engine(says("Hello")) as small, running(tmp_path, config([small], compliance=RULES)) as router:
         answer = await router.ask(messages=user("pay 1234-5678 now, or 8765-4321"), temperature=0.5)
         assert said(answer.body) == "Hello"
-        assert small.received[0].fields["messages"] == user("pay [card] now, or [card]")
-        assert small.received[0].fields["temperature"] == 0.5
+        assert asked(small)[0].fields["messages"] == user("pay [card] now, or [card]")
+        assert asked(small)[0].fields["temperature"] == 0.5
         assert await router.metrics("compliance_total") == {("prompt_redacted",): 2}
 
 
@@ -112,7 +112,7 @@ async def test_a_denied_stream_ends_with_an_error_and_what_was_clean_before_it(t
             b'"type":"invalid_request_error","param":null,"code":"denied_by_rule"}}\n\n'
         )
         assert await client.closed() == b"0\r\n\r\n"
-        await until(lambda: small.gone == 1)
+        await until(lambda: small.gone > 0)
         assert await router.metrics("requests_total") == {("act", "denied", "small"): 1}
         assert await router.metrics("in_flight_requests") == {(small.key, "small"): 0}
 
@@ -129,7 +129,7 @@ async def test_a_cached_answer_is_held_to_the_rules_of_today(tmp_path: Path):
         assert answer.headers["x-heterofleet-cache"] == "exact"
         stream = await router.ask(temperature=0, stream=True)
         assert (stream.headers["x-heterofleet-cache"], streamed(stream.body)) == ("exact", "ask [redacted] Smith")
-        assert len(small.received) == 1
+        assert len(asked(small)) == 1
 
 
 async def test_what_cannot_be_read_cannot_be_held_to_rules_and_does_not_pass(tmp_path: Path):

@@ -62,6 +62,12 @@ class After(Protocol):
     def __call__(self, call: Call, /) -> None: ...
 
 
+class Trace(Protocol):
+    """Who is told of a request that has ended, and how many seconds it took."""
+
+    def __call__(self, call: Call, seconds: float, /) -> None: ...
+
+
 class Parts(NamedTuple):
     """What the pipeline is made of; one set a process."""
 
@@ -76,6 +82,7 @@ class Parts(NamedTuple):
     metrics: Metrics
     log: Put | None
     audit: Put | None
+    trace: Trace | None
     chance: random.Random
     now: Callable[[], float]
 
@@ -248,6 +255,8 @@ class Pipeline:
                 metrics.time_to_first_token_seconds.of(request_class, tier).observe(first)
         if parts.log is not None:
             parts.log(call.log_entry(time.time(), seconds))
+        if parts.trace is not None:
+            parts.trace(call, seconds)
 
     def _tell_rulings(self, call: Call) -> None:
         """What the compliance rules decided: no profile leaves it out."""

@@ -6,6 +6,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import random
 import signal
 import sys
@@ -16,7 +17,7 @@ from typing import Any, Final
 from heterofleet.api import routing
 from heterofleet.api.labels import METRICS_PORT
 from heterofleet.api.policy import Escalation
-from heterofleet.router import admin, files, front
+from heterofleet.router import admin, files, front, spans
 from heterofleet.router.attempts import Attempts
 from heterofleet.router.books import Books
 from heterofleet.router.call import Call
@@ -38,6 +39,7 @@ from heterofleet.router.reviewing import Reviewing
 from heterofleet.router.settings import Settings
 from heterofleet.router.shadowing import Shadows
 from heterofleet.router.snapshot import Rejected, Snapshot
+from heterofleet.router.spans import Spans
 from heterofleet.router.successes import Detour
 from heterofleet.router.upstream import IDLE_SECONDS
 from heterofleet.router.watchers import Watchers
@@ -54,8 +56,9 @@ class Router:
     Raises Misused for arguments that name what cannot be used.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, traced: Spans | None = None) -> None:
         self._settings = settings
+        self._spans = traced
         self._loop = loop = asyncio.get_running_loop()
         self._metrics = Metrics()
         self._registry = Registry(loop.time)
@@ -115,6 +118,7 @@ class Router:
             metrics=self._metrics,
             log=self._logs.access,
             audit=self._logs.audit,
+            trace=None if self._spans is None else self._spans.tell,
             chance=self._chance,
             now=self._loop.time,
         )
@@ -325,10 +329,13 @@ class Router:
 
 async def serve(settings: Settings) -> None:
     """Runs a router until SIGTERM or SIGINT; ends the process with 1 if a part of it failed."""
-    router = Router(settings)
+    traced = spans.configured(os.environ, time.time)
+    router = Router(settings, traced)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, router.stopping.set)
     await router.run()
+    if traced is not None:
+        await asyncio.to_thread(traced.close)
     if router.failed:
         sys.exit(1)
