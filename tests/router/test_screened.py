@@ -142,7 +142,7 @@ async def test_what_cannot_be_read_cannot_be_held_to_rules_and_does_not_pass(tmp
 
 @pytest.mark.parametrize("audit", [None, "audit.log"])
 async def test_every_decision_is_a_line_of_the_audit_log_without_the_text(tmp_path: Path, audit: str | None):
-    changes = {} if audit is None else {"audit_log": str(tmp_path / audit)}
+    changes: dict[str, Any] = {} if audit is None else {"audit_log": str(tmp_path / audit)}
     async with (
         engine(says("use 1234-5678")) as small,
         running(tmp_path, config([small], compliance=RULES), **changes) as router,

@@ -18,6 +18,7 @@ _log = logging.getLogger(__name__)
 
 ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 SERVICE: Final = "heterofleet-router"
+SERVICE_VARIABLE: Final = "OTEL_SERVICE_NAME"
 _NANO: Final = 1_000_000_000
 _TRACE_HEADERS: Final = ("traceparent", "tracestate")
 _FAILURES: Final = frozenset({Ending.FAILED, Ending.CUT_OFF})
@@ -76,13 +77,13 @@ def configured(environment: Mapping[str, str], clock: Callable[[], float]) -> Sp
         return None
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-        from opentelemetry.sdk.resources import OTEL_SERVICE_NAME, SERVICE_NAME, Resource  # noqa: PLC0415
+        from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: PLC0415
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
     except ImportError as exc:
         _log.warning("%s is set, but %s is not installed: pip install 'heterofleet[opentelemetry]'", ENDPOINT, exc.name)
         return None
-    name = environment.get(OTEL_SERVICE_NAME) or SERVICE
+    name = environment.get(SERVICE_VARIABLE) or SERVICE
     provider = TracerProvider(resource=Resource.create({SERVICE_NAME: name}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return Spans(provider, clock)
