@@ -91,6 +91,11 @@ def test_ratios_are_taken_round_by_round() -> None:
     assert rows.ratios(row("ours", 100, 50, 120), row("peer", 100, 100, 60)) == [1.0, 0.5, 2.0]
 
 
+def test_a_peer_that_the_load_held_back_is_still_compared_by_what_a_request_costs() -> None:
+    held_back = Row("peer", (taken(300, busy=0.6), taken(300, busy=0.75)))
+    assert rows.cost_ratios(row("ours", 100, 100), held_back) == pytest.approx([0.2, 0.25])
+
+
 def test_cpu_time_a_request_is_that_of_the_window() -> None:
     run = Taken(sent=5000, errors=0, requests=3000, seconds=3.0, cpu_seconds=1.5, busy=0.5)
     assert (run.per_second, run.cpu_us) == (1000.0, 500.0)
@@ -256,6 +261,8 @@ NAMES = {
 }  # fmt: skip
 """Names that others read."""
 
+MORE = {"rps_1kb_act_over_vllm_router_power_of_two", "cpu_1kb_nginx_over_lean"}
+
 
 def test_every_figure_that_others_read_has_its_name_and_is_met_by_what_meets_it() -> None:
     report = Report("router", [])
@@ -269,7 +276,7 @@ def test_every_figure_that_others_read_has_its_name_and_is_met_by_what_meets_it(
     verdicts.add_rest(report, [Rest(1.0, 70.0)])
     verdicts.add_curve(report, [Point(30.0, 1.0, {"round robin": (2.2,), "least load": (2.0,), "prefix": (1.0,)})])
     verdicts.add_soak(report, 0)
-    assert {figure.name for figure in report.figures} == NAMES | {"rps_1kb_act_over_vllm_router_power_of_two"}
+    assert {figure.name for figure in report.figures} == NAMES | MORE
     assert [figure.name for figure in report.figures if not figure.met] == []
 
 

@@ -4,6 +4,8 @@
                         its system's core was busy in every run, so that it is the system that was measured
                         direct gave well more, so that neither load nor engines held it back
     ratio               the median over rounds of ours / peer: what slows a round down slows both
+    cost ratio          the same of CPU time a request, peer / ours: what the ratio is where both cores are busy. Of a
+                        peer that load and engines hold back it is known all the same
 
 A row that does not count is printed with its reasons, and no figure that is made of it is met.
 """
@@ -46,11 +48,14 @@ class Row:
         return sum(run.errors for run in self.runs)
 
 
+def wrong(row: Row) -> list[str]:
+    """What was wrong with the answers of a row."""
+    return [*row.faults, *([f"{row.errors} errors"] if row.errors else [])]
+
+
 def invalid(row: Row, direct: Row) -> list[str]:
     """Why a row does not count; empty when it does."""
-    reasons = list(row.faults)
-    if row.errors:
-        reasons.append(f"{row.errors} errors")
+    reasons = wrong(row)
     if row.busy < BUSY:
         reasons.append(f"its core was busy for {row.busy:.1%} only")
     if direct.per_second < DIRECT_MARGIN * row.per_second:
@@ -61,6 +66,11 @@ def invalid(row: Row, direct: Row) -> list[str]:
 def ratios(ours: Row, peer: Row) -> list[float]:
     """Requests a second over the peer's, round by round."""
     return [one.per_second / other.per_second for one, other in zip(ours.runs, peer.runs, strict=True)]
+
+
+def cost_ratios(ours: Row, peer: Row) -> list[float]:
+    """The peer's CPU time a request over ours, round by round."""
+    return [other.cpu_us / one.cpu_us for one, other in zip(ours.runs, peer.runs, strict=True)]
 
 
 def spread(samples: Sequence[float], digits: int = 0) -> str:

@@ -72,6 +72,7 @@ def log_faults(router: Ours) -> list[str]:
 def add_rows(report: Report, small: Rows, affine: Rows) -> None:
     for name, one, other, target in _ROWS_AGAINST:
         _add_ratio(report, name, small, one, other, target)
+    _add_cost_ratio(report, small)
     default = small.by_name[DEFAULT]
     cpu = [run.cpu_us for run in default.runs]
     report.add("cpu_us_per_request", default.cpu_us, "us", None, cpu, invalid=small.invalid(DEFAULT))
@@ -87,6 +88,16 @@ def _add_ratio(report: Report, name: str, found: Rows, one: str, other: str, tar
     reasons = [f"{row}: {why}" for row in (one, other) if (why := found.invalid(row)) is not None]
     report.add(
         name, statistics.median(samples), "x", target, samples, better="higher", invalid="; ".join(reasons) or None
+    )
+
+
+def _add_cost_ratio(report: Report, found: Rows) -> None:
+    """What lean is worth beside nginx, which the load may not keep busy."""
+    lean, nginx = found.by_name[LEAN], found.by_name[NGINX]
+    wrong = "; ".join([*rows.wrong(lean), *rows.wrong(nginx)]) or None
+    samples = rows.cost_ratios(lean, nginx)
+    report.add(
+        "cpu_1kb_nginx_over_lean", statistics.median(samples), "x", None, samples, better="higher", invalid=wrong
     )
 
 
