@@ -112,8 +112,8 @@ def _tier(line: Line) -> Iterator[str]:
     yield f"It was for the {chosen} tier: {_TIER_REASONS.get(line['tierReason'], line['tierReason'])}."
     attempts = line.get("attempts") or ()
     if not attempts and line.get("endpoint"):
-        spilled = "" if chosen == line["tier"] else f", of the {line['tier']} tier, which had room to spare"
-        yield f"{line['endpoint']}{spilled}, answered well at once."
+        spilled = "" if chosen == line["tier"] else f", of the {line['tier']} tier, which had room to spare,"
+        yield f"{line['endpoint']}{spilled} answered well at once."
 
 
 def _attempt(number: int, tried: Line) -> str:
