@@ -1,5 +1,6 @@
 """The ladder: single steps as whole values, and whole requests played out against engines that end in any way."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -298,7 +299,7 @@ def test_every_request_ends_within_its_budgets_and_with_an_answer(
         assert len(attempts) <= under.retry.max_attempts
         assert outcome is not Outcome.GOOD or action == Done(len(attempts) - 1)
         if isinstance(action, Cached):
-            traits = Traits(of, deadline, cached=False)
+            traits = replace(traits, cached=False)
             action = policy.decide(under, traits, attempts, now, random)
             assert isinstance(action, Fail)
         if action.step in (Step.DONE, Step.FAIL, Step.REVIEW):
