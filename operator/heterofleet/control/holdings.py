@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from heterofleet.api import labels
-from heterofleet.api.labels import Component, Tier
+from heterofleet.api.labels import Component, Manifest, Tier
 from heterofleet.api.placement import Capacity, Placement
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
+from heterofleet.cluster.objects import Observed
 from heterofleet.control.ledger import Ledger
 from heterofleet.control.observe import FleetView
 from heterofleet.desired.revision import Role
@@ -45,10 +46,22 @@ class Offer:
 
 def shape_of(template: Template, resource: str) -> Shape:
     """Pods of an instance and GPUs of a pod, as the template has them after its overlay."""
-    containers = template.body["spec"]["containers"]
+    return Shape(template.pods, _gpus_of(template.body["spec"], resource))
+
+
+def _shape(maker: Observed, stored: Template | None, resource: str) -> Shape:
+    """The same of what makes pods: as it stands where its template is not stored, for they come all the same."""
+    if stored is not None:
+        return shape_of(stored, resource)
+    spec = maker.body["spec"]
+    return Shape(spec["replicas"], _gpus_of(spec["template"]["spec"], resource))
+
+
+def _gpus_of(spec: Manifest, resource: str) -> int:
+    containers = spec["containers"]
     engine = next((c for c in containers if c["name"] == Component.ENGINE), containers[0])
     limits: Mapping[str, str] = engine.get("resources", {}).get("limits", {})
-    return Shape(template.pods, max(1, int(limits.get(resource, "1"))))
+    return max(1, int(limits.get(resource, "1")))
 
 
 def count(fleet: HeterogeneousDeployment, view: FleetView, ceilings: Mapping[str, int]) -> Holdings:
@@ -58,15 +71,14 @@ def count(fleet: HeterogeneousDeployment, view: FleetView, ceilings: Mapping[str
     claimed = {Tier.LARGE: 0, Tier.SMALL: 0}
     undone = 0
     for index, found in view.groups.items():
-        template = view.templates.get((Role.LARGE, found.labels.get(labels.REVISION, "")))
-        if template is not None and not found.deleting:
-            shape = shape_of(template, resource[Tier.LARGE])
+        if not found.deleting:
+            stored = view.templates.get((Role.LARGE, found.labels.get(labels.REVISION, "")))
+            shape = _shape(found, stored, resource[Tier.LARGE])
             there = sum(not pod.finished for pod in view.large_pods.get(index, ()))
             claimed[Tier.LARGE] += max(0, shape.pods - there) * shape.gpus_per_pod
     for revision, found in view.deployments.items():
-        template = view.templates.get((Role.SMALL, revision))
-        if template is not None and not found.deleting:
-            shape = shape_of(template, resource[Tier.SMALL])
+        if not found.deleting:
+            shape = _shape(found, view.templates.get((Role.SMALL, revision)), resource[Tier.SMALL])
             there = sum(not (pod.finished or pod.terminating) for pod in view.small_pods.get(revision, ()))
             replicas = found.body["spec"]["replicas"]
             claimed[Tier.SMALL] += max(0, replicas - there) * shape.gpus_per_pod

@@ -137,11 +137,19 @@ def group(
     return Group(
         index,
         revision,
-        stored.pods if stored else len(ranks),
+        _size(found, stored, ranks),
         ranks,
         draining=is_draining(index, view),
         place_within=place_within,
     )
+
+
+def _size(found: Observed | None, stored: Template | None, ranks: tuple[Rank, ...]) -> int:
+    """How many ranks a group has, those that are not there yet included, also where its template is not stored."""
+    if stored is not None:
+        return stored.pods
+    replicas: int = found.body["spec"]["replicas"] if found is not None else len(ranks)
+    return replicas
 
 
 def is_draining(index: int, view: FleetView) -> bool:

@@ -145,3 +145,9 @@ def test_a_deployment_claims_the_pods_that_it_is_to_make_for_those_that_stop():
     assert held(view(observed(made), pods=pods)) == (0, 2, 3)
     assert held(view(observed(made), pods=pods), ceiling=4) == (0, 2, 5), "two more may come, asked for or not"
     assert held(view(observed(made), pods=(*pods, pod("s-3", "small", gpus=1))), ceiling=3) == (0, 3, 4)
+
+
+def test_a_group_without_its_template_is_as_large_as_it_is_asked_to_be():
+    bereft = group(0, **{labels.REVISION: "gone"})
+    found = observe.group(0, view(bereft, pods=(pod("a-0"),)), machine(), LIMITS, NOW)
+    assert (found.size, len(found.ranks)) == (2, 1)
