@@ -10,11 +10,11 @@ from typing import Any
 
 from heterofleet.router.endpoints import Endpoint
 from router import engines, running
-from router.engines import Engine, Script
+from router.engines import Engine, Received, Script
 from router.running import Running, until
 from router.wire import Answer, Wire, connected, post
 
-QUIET_SECONDS = 10.0
+QUIET_SECONDS = 60.0
 """How long what has ended may take to be gone from all counts."""
 
 
@@ -91,17 +91,74 @@ async def site(
     large: Sequence[Script] = (),
     *,
     config: Mapping[str, Any] | None = None,
+    tells_loads: bool = False,
     **policy: Any,
 ) -> AsyncIterator[Site]:
-    """Serves; at the end no task, count, attempt or connection may be left, and no request ended by a defect."""
+    """Serves; at the end no task, count, attempt or connection may be left, and no request ended by a defect.
+
+    Unless `tells_loads`, engines answer for their metrics aside, so that scripts have to do with requests alone.
+    """
     async with contextlib.AsyncExitStack() as stack:
         made = [[await stack.enter_async_context(engines.engine(script)) for script in tier] for tier in (small, large)]
+        for engine in () if tells_loads else (*made[0], *made[1]):
+            engine.script = _answers_metrics_aside(engine)
         said = {**running.config(*made, **policy), **(config or {})}
         found = Site(await stack.enter_async_context(running.running(folder, said)), *made, said)
         found.tasks = len(asyncio.all_tasks()) + len(small) + len(large)
         yield found
         await found.quiet()
         assert found.router._metrics.defects.values == {(): 0.0}
+
+
+def _answers_metrics_aside(engine: Engine) -> Script:
+    script = engine.script
+
+    async def aside(received: Received, writer: asyncio.StreamWriter) -> None:
+        if received.path == "/metrics":
+            engine.received.remove(received)
+            writer.write(engines.whole(200, b""))
+        else:
+            await script(received, writer)
+
+    return aside
+
+
+class Gate:
+    """An engine that answers once it may; `came` tells how many requests are before it."""
+
+    def __init__(self, then: Script) -> None:
+        self.then, self.came = then, 0
+        self.open = asyncio.Event()
+
+    async def __call__(self, received: Received, writer: asyncio.StreamWriter) -> None:
+        self.came += 1
+        await self.open.wait()
+        await self.then(received, writer)
+
+
+def speaks(said: str) -> Script:
+    """An engine that says this, whole or in pieces of five characters."""
+
+    async def script(received: Received, writer: asyncio.StreamWriter) -> None:
+        if not received.fields.get("stream"):
+            writer.write(engines.whole(200, engines.chat(said)))
+            return
+        pieces = [engines.delta(said[at : at + 5]) for at in range(0, len(said), 5)]
+        events = (*pieces, engines.delta("", "stop"), engines.usage(7, 3), engines.DONE)
+        writer.write(engines.STREAM_HEAD + b"".join(map(engines.piece, events)) + engines.LAST)
+
+    return script
+
+
+def turns(*scripts: Script) -> Script:
+    """An engine, or several that share it, that does one after the other, and the last for ever."""
+    left = list(scripts)
+
+    async def script(received: Received, writer: asyncio.StreamWriter) -> None:
+        turn = left.pop(0) if len(left) > 1 else left[0]
+        await turn(received, writer)
+
+    return script
 
 
 def text(answer: Answer) -> str:
