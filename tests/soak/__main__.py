@@ -26,10 +26,11 @@ def main() -> int:
     parser.add_argument("--report", type=Path, default=FOLDER / "router.json")
     options = parser.parse_args()
     print(f"soak of the router: seed {options.seed}, {options.minutes:g} minutes", flush=True)
-    report = soak.run.run(options.seed, options.minutes * 60, options.rate, options.report.with_suffix(""))
+    logs = options.report.with_name(f"{options.report.stem}-logs")
+    report = soak.run.run(options.seed, options.minutes * 60, options.rate, logs)
     report.write(options.report)
     report.print()
-    print(f"report: {options.report}")
+    print(f"report: {options.report}; logs of the routers: {logs}")
     return 1 if report.violations else 0
 
 

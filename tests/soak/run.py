@@ -30,7 +30,7 @@ _ERRORS: Final = (" ERROR ", " CRITICAL ", "Traceback", "never retrieved", "neve
 
 
 def run(seed: int, seconds: float, rate: float, folder: Path) -> Report:
-    """Soaks for `seconds` with `rate` asks a second in the mean; logs and the report's parts go to `folder`."""
+    """Soaks for `seconds` with `rate` asks a second in the mean; logs go to `folder`, which is emptied first."""
     # An engine that is killed loses whom it was writing to, which its server would report each time.
     logging.getLogger("aiohttp.server").addFilter(_is_no_lost_connection)
     return asyncio.run(_run(seed, seconds, rate, folder))
