@@ -5,6 +5,7 @@ targets stay as they are. What a router decides about conversations is measured 
 """
 
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -35,6 +36,8 @@ def main() -> int:
     seconds = float(os.environ.get("BENCH_SECONDS", "3"))
     rounds = int(os.environ.get("BENCH_ROUNDS", "5"))
     began = time.monotonic()
+    # Ended from outside it ends what it has started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     cores.keep_to_load()
     report = Report("router", ["make bench-router"], _notes(seconds, rounds))
     try:
