@@ -48,6 +48,10 @@ class Site:
             wire.send(post(running.body(model, **fields), *headers))
             yield wire
 
+    def _tasks(self) -> int:
+        """All tasks, but for that of each connection that an engine has."""
+        return len(asyncio.all_tasks()) - sum(len(engine.open) for engine in (*self.small, *self.large))
+
     def left(self) -> dict[str, object]:
         """What is still held of requests; empty when nothing is."""
         router = self.router
@@ -57,7 +61,7 @@ class Site:
             "attempts": len(router._attempts),
             "connections": len(router._front.connections),
             "waiting": sum(len(queue) for queue in router._dispatcher.waiting.values()),
-            "tasks": max(0, len(asyncio.all_tasks()) - self.tasks),
+            "tasks": max(0, self._tasks() - self.tasks),
         }
         return {name: value for name, value in held.items() if value}
 
@@ -104,7 +108,7 @@ async def site(
             engine.script = _answers_metrics_aside(engine)
         said = {**running.config(*made, **policy), **(config or {})}
         found = Site(await stack.enter_async_context(running.running(folder, said)), *made, said)
-        found.tasks = len(asyncio.all_tasks()) + len(small) + len(large)
+        found.tasks = found._tasks()
         yield found
         await found.quiet()
         assert found.router._metrics.defects.values == {(): 0.0}
