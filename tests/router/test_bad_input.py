@@ -7,7 +7,9 @@ import pytest
 
 from heterofleet.api.policy import Limits
 from heterofleet.router.inbound import Exchange
-from router.running import until
+from router.engines import says
+from router.running import body, until
+from router.site import site
 from router.wire import connected, front, post
 
 
@@ -71,8 +73,7 @@ async def test_trailers_do_not_change_what_was_decided_by_the_head():
 async def test_a_refused_client_that_still_sends_reads_why():
     """A connection that is closed with bytes unread is reset, and the answer is lost with it."""
     async with front(echo, Limits(max_body_bytes=1024)) as (made, port), connected(port) as wire:
-        body = b"a" * 4_000_000
-        wire.send(post(body))
+        wire.send(post(b"a" * 4_000_000))
         await wire.writer.drain()
         answer = await wire.answer()
         assert answer.status == 413
@@ -120,3 +121,65 @@ async def test_a_drain_waits_for_a_request_that_is_just_arriving(beginning):
         answer = await wire.answer()
         assert (answer.body, answer.headers["connection"]) == (b"/kept a body", "close")
         assert await draining
+
+
+HUGE = b"x" * 20_000_000
+INPUTS = {
+    "malformed json": (post(b'{"model":"act","messages":['), 400),
+    "no object": (post(b"[1,2]"), 400),
+    "wrong types": (post(b'{"model":7}'), 400),
+    "deep nesting": (post(b'{"model":"act","messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}"), 400),
+    "invalid utf-8": (post(b'{"model":"act","messages":[{"role":"user","content":"\xff\xfe"}]}'), 400),
+    "lone surrogate": (post(b'{"model":"act","messages":[{"role":"user","content":"\\ud800"}]}'), 400),
+    "unknown model": (post(b'{"model":"nobody","messages":[{"role":"user","content":"Hi"}]}'), 404),
+    "unknown class": (post(body("act"), "x-heterofleet-class: best"), 400),
+    "unknown path": (post(body("act"), path="/v2/chat"), 404),
+    "wrong method": (b"DELETE /v1/chat/completions HTTP/1.1\r\nhost: r\r\n\r\n", 405),
+    "huge body": (post(HUGE), 413),
+    "huge chunked body": (
+        b"POST /v1/completions HTTP/1.1\r\nhost: r\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n" % len(HUGE) + HUGE,
+        413,
+    ),
+    "huge head": (b"POST /v1/completions HTTP/1.1\r\n" + b"x-a: b\r\n" * 20_000, 431),
+    "huge header": (b"POST /v1/completions HTTP/1.1\r\nx-a: " + b"b" * 200_000, 431),
+    "huge target": (b"GET /" + b"a" * 200_000, 431),
+    "smuggling by length": (
+        b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    "smuggling by space": (b"POST / HTTP/1.1\r\nhost : a\r\ncontent-length: 0\r\n\r\n", 400),
+    "no http": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+    "stateful": (post(b'{"model":"act","input":"Hi","previous_response_id":"r"}', path="/v1/responses"), 400),
+    "slow head": (b"POST /v1/completions HT", 408),
+    "slow body": (b"POST /v1/completions HTTP/1.1\r\nhost: r\r\ncontent-length: 9\r\n\r\nabc", 408),
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+async def test_whatever_a_client_does_is_answered_and_leaves_nothing_behind(tmp_path, name):
+    sent, code = INPUTS[name]
+    limits = {"headerSeconds": 0.05, "bodySeconds": 0.05} if code == 408 else {}
+    async with site(tmp_path, [says("hello")], limits=limits) as made:
+        async with connected(made.router.port) as wire:
+            wire.send(sent)
+            answer = await wire.answer()
+            assert (answer.status, json.loads(answer.body)["error"]["type"][-6:]) == (code, "_error")
+        assert (await made.ask()).status == 200
+        assert [json.loads(received.body)["model"] for received in made.small[0].received] == ["act"]
+
+
+async def test_a_prompt_of_a_million_tokens_reaches_its_engine_whole(tmp_path):
+    content = "word " * 1_000_000
+    async with site(tmp_path, [says("hello")]) as made:
+        answer = await made.ask(messages=[{"role": "user", "content": content}])
+        (received,) = made.small[0].received
+        assert (answer.status, received.fields["messages"][0]["content"]) == (200, content)
+
+
+async def test_a_client_that_sends_half_a_request_and_leaves_is_forgotten(tmp_path):
+    async with site(tmp_path, [says("hello")]) as made:
+        for sent in (b"", b"POST / HT", post(b"abc")[:-1]):
+            async with connected(made.router.port) as wire:
+                wire.send(sent)
+        await made.quiet()
+        assert made.small[0].received == []
