@@ -103,11 +103,12 @@ async def site(
     Unless `tells_loads`, engines answer for their metrics aside, so that scripts have to do with requests alone.
     """
     async with contextlib.AsyncExitStack() as stack:
-        made = [[await stack.enter_async_context(engines.engine(script)) for script in tier] for tier in (small, large)]
-        for engine in () if tells_loads else (*made[0], *made[1]):
+        smalls = [await stack.enter_async_context(engines.engine(script)) for script in small]
+        larges = [await stack.enter_async_context(engines.engine(script)) for script in large]
+        for engine in () if tells_loads else (*smalls, *larges):
             engine.script = _answers_metrics_aside(engine)
-        said = {**running.config(*made, **policy), **(config or {})}
-        found = Site(await stack.enter_async_context(running.running(folder, said)), *made, said)
+        said = {**running.config(smalls, larges, **policy), **(config or {})}
+        found = Site(await stack.enter_async_context(running.running(folder, said)), smalls, larges, said)
         found.tasks = found._tasks()
         yield found
         await found.quiet()
