@@ -6,6 +6,7 @@ engines, routers -> a first rest -> load, faults and sampling at once -> a last 
 import asyncio
 import contextlib
 import logging
+import os
 import random
 import shutil
 from collections.abc import AsyncIterator
@@ -22,8 +23,8 @@ from soak.sampling import Sampler
 from soak.service import Service
 from soak.site import Site
 
-NETWORK: Final = "127.0.77"
-"""Where engines and routers listen: no other program does, and clients' own addresses are not here."""
+NETWORK: Final = f"127.0.{1 + os.getpid() % 254}"
+"""Where engines and routers listen: no other program does, not even another soak; clients have other addresses."""
 
 _EXPECTED_ERRORS: Final = ("the new configuration is refused",)
 _ERRORS: Final = (" ERROR ", " CRITICAL ", "Traceback", "never retrieved", "never awaited")
