@@ -233,3 +233,10 @@ async def test_a_stream_is_passed_on_byte_for_byte_however_it_is_cut(tmp_path):
     script = writes(STREAM_HEAD, *(piece(data) for data in pieces), LAST)
     async with site(tmp_path, [script], profile="Lean") as made:
         assert (await made.ask(stream=True)).body == stream
+
+
+async def test_a_model_with_a_slash_in_its_name_is_found_as_clients_quote_it(tmp_path):
+    async with site(tmp_path, config={"large": {"servedName": "qwen/Qwen3-32B"}}) as made:
+        for quoted in (b"qwen%2FQwen3-32B", b"qwen/Qwen3-32B"):
+            answer = await made.running.send(b"GET /v1/models/%b HTTP/1.1\r\nhost: r\r\n\r\n" % quoted)
+            assert (answer.status, json.loads(answer.body)["id"]) == (200, "qwen/Qwen3-32B")

@@ -1,10 +1,13 @@
-"""What is answered at which path: engines' operations through the pipeline, the list of models, and reviews.
+"""What is answered at which path: engines' operations through the pipeline, the models, reviews, and the API itself.
 
 Nothing else of an engine can be reached: its metrics and development paths are not behind its key (contracts.md).
 """
 
 from collections.abc import Awaitable, Callable
+from functools import cache
+from importlib import resources
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 import orjson
 
@@ -19,6 +22,7 @@ from heterofleet.router.stores import StoreError
 
 _OPERATIONS: Final = {path.encode(): operation for path, operation in openai.PATHS.items()}
 _REVIEW: Final = b"/v1/review"
+_DOCUMENT: Final = b"/openapi.json"
 Handle = Callable[[Exchange, Operation], Awaitable[None]]
 
 
@@ -41,8 +45,10 @@ class Paths:
             self._models(exchange)
         elif exchange.target == _REVIEW or exchange.target.startswith(_REVIEW + b"/"):
             await self._review(exchange)
+        elif exchange.target == _DOCUMENT:
+            exchange.respond_json(200, _document())
         else:
-            known = ", ".join((*openai.PATHS, "/v1/models", "/v1/review"))
+            known = ", ".join((*openai.PATHS, "/v1/models", "/v1/review", "/openapi.json"))
             _refuse(exchange, 404, f"there is nothing here: the paths are {known}")
 
     def _models(self, exchange: Exchange) -> None:
@@ -55,7 +61,8 @@ class Paths:
             _refuse(exchange, status, sentence)
             return
         described = {name: _model(name, snapshot) for name in snapshot.models}
-        wanted = exchange.target.removeprefix(b"/v1/models").removeprefix(b"/").decode("latin-1")
+        quoted = exchange.target.removeprefix(b"/v1/models").removeprefix(b"/")
+        wanted = unquote_to_bytes(quoted).decode("utf-8", "replace")
         if not wanted:
             exchange.respond_json(200, orjson.dumps({"object": "list", "data": list(described.values())}))
         elif wanted in described:
@@ -101,6 +108,11 @@ class Paths:
             _refuse(exchange, 409, str(exc))
         except StoreError as exc:
             _refuse(exchange, 503, f"the store of reviews does not answer: {exc}")
+
+
+@cache
+def _document() -> bytes:
+    return (resources.files("heterofleet.router") / "data" / "openapi.json").read_bytes()
 
 
 def refusal(refused: RefusedInput) -> bytes:
