@@ -1,3 +1,6 @@
+import hashlib
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,3 +86,20 @@ async def test_a_tenant_is_short_before_it_is_refused(tmp_path):
         tiers = [answer.headers.get("x-heterofleet-tier") for answer in answers]
         assert tiers == ["large", "large", "small", "small", None]
         assert (answers[-1].status, "retry-after" in answers[-1].headers) == (429, True)
+
+
+async def test_each_tenant_has_a_budget_of_its_own_by_its_key(tmp_path):
+    (tmp_path / "keys").mkdir()
+    for tenant in ("blue", "green"):
+        (tmp_path / "keys" / tenant).write_text(hashlib.sha256(tenant.encode()).hexdigest())
+    policy = {
+        "auth": {"keysSecret": "keys"},
+        "tenants": {"named": [{"name": "blue", "tokensPerDay": 10}], "softFraction": 1.0},
+        "store": {"file": {"persistentVolumeClaim": "books"}},
+    }
+    async with site(tmp_path, [says("small")], [says("large")], **policy) as made:
+        await made.running.ready()
+        asked = ("blue", "blue", "green", "green")
+        answers = [await made.ask("act", f"authorization: Bearer {tenant}") for tenant in asked]
+        assert [answer.status for answer in answers] == [200, 429, 200, 200]
+        assert json.loads(answers[1].body)["error"]["code"] == "budget_exceeded"

@@ -169,7 +169,7 @@ class StreamRelay:
         now = self._now()
         if self.error is not None:
             return now
-        if self._at_boundary and not begins_event(data):
+        if self._at_boundary and not data.startswith(_BEGINNINGS) and not begins_event(data):
             self._stop(Garbage("what came is not a stream of events"))
             return now
         self._at_boundary = data.endswith(b"\n\n")

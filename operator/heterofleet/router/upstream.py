@@ -140,8 +140,9 @@ class Connection(asyncio.Protocol):
             return
         sink, self._sink = self._sink, None
         self.answers += 1
-        # Its client may be slow still; whoever uses the connection next is another.
-        self.pause(False)
+        if self._paused:
+            # Its client may be slow still; whoever uses the connection next is another.
+            self.pause(False)
         if self._parser.should_keep_alive() and self.usable and not self._pool.retired:
             self._pool.put_back(self)
         else:
