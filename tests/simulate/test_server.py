@@ -348,7 +348,7 @@ async def outcome(engine: Bench, *, stream: bool) -> str:
 async def test_each_fault_is_what_it_says_and_ends_when_healed(
     bench: Opener, fault: Fault, expected: str, stream: bool
 ) -> None:
-    engine = await bench(allow_faults=True)
+    engine = await bench(allow_faults=True, time_scale=100.0)  # A huge answer takes as long as its tokens.
     await set_faults(engine, shares={fault: 1}, stall_seconds=0.01, huge_bytes=100_000)
     assert await outcome(engine, stream=stream) == expected
     async with engine.http.delete(f"{engine.url}/sim/faults") as response:
