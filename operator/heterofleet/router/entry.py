@@ -4,6 +4,7 @@ import asyncio
 import logging
 import sys
 
+import orjson
 import uvloop
 
 from heterofleet.router import server, settings
@@ -21,10 +22,26 @@ def main() -> None:
         sys.exit(2)
 
 
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line, whatever a message holds."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": self.formatTime(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
+
+
 def _log_to_stderr(form: str) -> None:
-    text = "%(asctime)s %(levelname)s %(name)s %(message)s"
-    as_json = '{"time":"%(asctime)s","level":"%(levelname)s","logger":"%(name)s","message":"%(message)s"}'
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=as_json if form == "json" else text)
+    handler = logging.StreamHandler(sys.stderr)
+    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
+    handler.setFormatter(JsonFormatter() if form == "json" else text)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ def documents(text: str) -> tuple[str, str]:
         said = yaml.safe_load(text)
     except yaml.YAMLError as exc:
         raise ValueError(f"not YAML: {exc}") from exc
+    except RecursionError as exc:
+        raise ValueError("nested too deep to be read") from exc
     # A file without a plan takes back what the former one planned.
     plan = said.pop(PLAN, None) if isinstance(said, dict) else None
     return _json(said), _json({} if plan is None else plan)
