@@ -78,8 +78,8 @@ def test_an_overlay_that_cannot_be_laid_over_is_refused_and_children_stay(ready,
 def test_an_object_that_the_api_server_refuses_is_reported_and_nothing_is_pruned(ready, operator: Operator):
     site: Site = ready(nodes=5)
     before = uids_of(site.pods())
-    site.edit(large={"podTemplate": {"spec": {"dnsPolicy": "Astrology"}}})
-    assert "dnsPolicy" in site.wait("Degraded", "True", "ApplyFailed")
+    site.edit(large={"podTemplate": {"spec": {"restartPolicy": "Never"}}})
+    assert "restartPolicy" in site.wait("Degraded", "True", "ApplyFailed")
     assert before <= uids_of(site.pods())
     site.edit(large={"podTemplate": None})
     site.wait("Degraded", "False")
