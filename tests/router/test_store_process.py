@@ -12,10 +12,10 @@ import pytest
 
 from router import wire
 from router.engines import engine, says
-from router.redisserver import MissingError, RedisServer
 from router.routerprocess import RouterProcess
 from router.running import Running, body, config, running, started, until
 from testbed.eventually import eventually_async
+from testbed.redisserver import MissingError, RedisServer
 
 FILE = {"file": {"persistentVolumeClaim": "books"}}
 BUDGET = {"each": {"tokensPerDay": 20}}

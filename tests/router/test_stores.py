@@ -17,8 +17,8 @@ from heterofleet.router.stores.file import FileStore
 from heterofleet.router.stores.journal import Damaged
 from heterofleet.router.stores.memory import MemoryStore
 from heterofleet.router.stores.redis import RedisStore
-from router.redisserver import MissingError, RedisServer
 from testbed.eventually import eventually_async
+from testbed.redisserver import MissingError, RedisServer
 
 NOW = 1_764_000_000.0
 BUCKET = 490_000

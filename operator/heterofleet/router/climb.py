@@ -67,7 +67,6 @@ class Tools(NamedTuple):
     review: Hold
     compare: Compare
     chance: random.Random
-    engine_key: Callable[[], bytes | None]
 
 
 class Climber:

@@ -101,7 +101,6 @@ class Router:
                 review=Reviewing(lambda: self._books.desk, time.time),
                 compare=self._comparisons.before,
                 chance=self._chance,
-                engine_key=lambda: self._keyring.engine,
             )
         )
 

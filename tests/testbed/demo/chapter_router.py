@@ -24,12 +24,12 @@ from rich.table import Table
 from heterofleet.simulate import profile
 from heterofleet.simulate.api import Settings
 from heterofleet.simulate.faults import Faults
-from testbed import redisserver
 from testbed.controlplane import Cluster
 from testbed.datacentre import DataCentre, Simulated
 from testbed.demo import house
 from testbed.demo.house import FLEET, PLACE, Demo
 from testbed.demo.stage import StepFailed
+from testbed.redisserver import RedisServer
 from testbed.routerprocess import Routers
 
 FLEET_FILE = Path(__file__).with_name("routed.yaml")
@@ -46,9 +46,9 @@ def play(*, keep: bool, folder: Path) -> None:
     acts = (_apply, _where, _kill, _break, _escalate, _cache, _budget, _review, _explain)
     with (
         tempfile.TemporaryDirectory(prefix="heterofleet-redis-") as place,
-        redisserver.running(Path(place)) as address,
+        RedisServer(Path(place)) as redis,
     ):
-        _redis[:] = [address]
+        _redis[:] = [f"127.0.0.1:{redis.port}"]
         house.play(
             "Heterofleet: every request to the cheapest tier that answers it well",
             acts,
