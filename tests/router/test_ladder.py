@@ -54,6 +54,14 @@ async def test_where_all_fail_the_status_says_honestly_how(tmp_path, failure, co
         assert await made.counts() == {("act", "failed", "none"): 1.0}
 
 
+async def test_a_tier_with_nobody_to_ask_makes_of_bad_answers_no_want_of_engines(tmp_path):
+    retry = {"attempts": 1, "backoffSeconds": 0}
+    async with site(tmp_path, [status(500)], retry=retry, queue={"actDeadlineSeconds": 0.01}) as made:
+        answer = await made.ask()
+        assert (answer.status, answer.headers["x-heterofleet-attempts"]) == (502, "2")
+        assert "after 2 attempts" in sentence(answer)
+
+
 async def test_one_budget_bounds_the_attempts_of_a_request_in_all_tiers(tmp_path):
     retry = {"attempts": 10, "maxAttempts": 4, "backoffSeconds": 0}
     async with site(tmp_path, [status(500)] * 2, [status(500)], retry=retry, breaker={"failures": 99}) as made:

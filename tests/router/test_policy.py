@@ -95,7 +95,7 @@ def test_each_tier_is_fallen_back_to_once_then_a_cached_answer_is_looked_for():
     asking = Traits(RequestClass.PLAN, deadline=600.0)
     assert decide(*gone, of=asking) == Cached()
     assert decide(*gone, of=PLAN) == Fail(
-        503, "no engine of this fleet could take the request, after 2 attempts: send it again in a moment"
+        503, "no engine of this fleet could take the request, as none works: send it again in a moment"
     )
 
 
@@ -130,7 +130,29 @@ def test_a_failure_has_an_honest_status(outcome: Outcome, status: int):
     over = RouterPolicy(retry=Retry(max_attempts=1))
     action = decide(small(outcome), under=over)
     assert isinstance(action, Fail)
-    assert (action.status, "at the only attempt" in action.sentence) == (status, True)
+    tries = "as none works" if outcome is Outcome.UNAVAILABLE else "at the only attempt"
+    assert (action.status, tries in action.sentence) == (status, True)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"), [(Outcome.ENGINE_ERROR, 502), (Outcome.TIMEOUT, 504), (Outcome.ENGINE_BUSY, 503)]
+)
+def test_what_engines_have_answered_counts_for_more_than_a_tier_with_nobody_to_ask(outcome: Outcome, status: int):
+    failed = [small(outcome, f"s{n}") for n in range(4)]
+    action = decide(*failed, Attempt(Tier.LARGE, Outcome.UNAVAILABLE))
+    assert isinstance(action, Fail)
+    assert (action.status, "after 4 attempts" in action.sentence) == (status, True)
+
+
+def test_only_the_other_tier_may_stand_in_and_only_where_policy_and_client_let_it():
+    pinned = replace(ACT, pinned=True)
+    alone = RouterPolicy(fallback=Fallback(large_for_small=False, small_for_large=False))
+    found = [
+        policy.stands_in(under, of, tier)
+        for under, of in ((PLAIN, ACT), (PLAIN, pinned), (alone, ACT))
+        for tier in (Tier.SMALL, Tier.LARGE)
+    ]
+    assert found == [Tier.LARGE, Tier.SMALL, None, None, None, None]
 
 
 def test_past_its_deadline_a_request_fails_by_time_whatever_the_last_attempt_was():

@@ -67,8 +67,8 @@ class Call:
 
     __slots__ = (
         "answers", "attempts", "body", "cache", "cache_key", "choice", "decision", "degraded", "drops_logprobs",
-        "ending", "endpoint", "exchange", "first_at", "first_byte_sent", "given", "head_tail", "need", "operation",
-        "request", "request_id", "review", "rulings", "sentence", "snapshot", "sought", "spent", "status", "steps",
+        "ending", "endpoint", "exchange", "first_at", "first_byte_sent", "given", "head_tail", "need", "nobody",
+        "operation", "request", "request_id", "review", "rulings", "sentence", "snapshot", "sought", "spent", "status", "steps",
         "tenant", "tier", "traits", "usages", "waited",
     )  # fmt: skip
 
@@ -86,6 +86,8 @@ class Call:
         self.body = exchange.body
         self.head_tail = b""
         self.attempts: list[Attempt] = []
+        self.nobody = 0
+        """Of the attempts those whose tier had nobody to ask."""
         self.steps: list[Step] = []
         """What followed from each of the attempts."""
         self.waited = 0.0
@@ -131,7 +133,7 @@ class Call:
             lines += (b"x-heterofleet-tier: ", self.tier.encode(), b"\r\n")
         if self.endpoint is not None:
             lines += (b"x-heterofleet-endpoint: ", self.endpoint.encode(), b"\r\n")
-        lines.append(b"x-heterofleet-attempts: %d\r\n" % len(self.attempts))
+        lines.append(b"x-heterofleet-attempts: %d\r\n" % (len(self.attempts) - self.nobody))
         if self.cache is not None:
             lines += (b"x-heterofleet-cache: ", self.cache.encode(), b"\r\n")
         if self.degraded:

@@ -133,6 +133,7 @@ class Climber:
         if place is None:
             call.attempts.append(Attempt(tier, Outcome.UNAVAILABLE))
             call.answers.append(None)
+            call.nobody += 1
             return
         endpoint, began = place.endpoint, self._now()
         outcome = Outcome.CLIENT_GONE
@@ -145,9 +146,11 @@ class Climber:
     async def _wait(self, call: Call, tier: Tier) -> Place | None:
         """A place, or None where the tier has nobody who works and another may answer. Raises Turned."""
         policy_, plan = call.snapshot.policy, call.need.request_class is RequestClass.PLAN
-        works = self._tools.registry.groups[tier].works(self._now())
-        if not works and self._other_works(call, tier):
-            return None
+        groups, now = self._tools.registry.groups, self._now()
+        works = groups[tier].works(now)
+        other = policy.stands_in(policy_, call.traits, tier)
+        if not works and other is not None and groups[other].works(now):
+            return None  # Else it is better to wait for the tier to come.
         if works and plan and tier is Tier.LARGE and policy_.queue.when_plan_overflows is not PlanOverflow.WAIT:
             if policy_.queue.when_plan_overflows is PlanOverflow.REFUSE:
                 _turn_away(call, 429, NoPlace("the large tier is full", 1.0))
@@ -162,13 +165,6 @@ class Climber:
         if not answered.timed_out or self._tools.registry.groups[tier].works(self._now()):
             _turn_away(call, 503 if answered.timed_out else 429, answered)
         return None
-
-    def _other_works(self, call: Call, tier: Tier) -> bool:
-        """Whether the fallback has somebody to ask; else it is better to wait for the tier to come."""
-        fallback = call.snapshot.policy.fallback
-        other = Tier.SMALL if tier is Tier.LARGE else Tier.LARGE
-        allowed = fallback.large_for_small if other is Tier.LARGE else fallback.small_for_large
-        return allowed and not call.traits.pinned and self._tools.registry.groups[other].works(self._now())
 
     async def _ask(self, call: Call, place: Place) -> Outcome:
         endpoint = place.endpoint

@@ -213,6 +213,15 @@ def decide(
     return _after_failure(policy, traits, attempts, now, chance, spent=spent)
 
 
+def stands_in(policy: RouterPolicy, traits: Traits, tier: Tier) -> Tier | None:
+    """The tier that may answer where no engine of `tier` works; None where none may."""
+    fallback = policy.fallback
+    allowed = fallback.large_for_small if tier is Tier.SMALL else fallback.small_for_large
+    if not allowed or traits.pinned:
+        return None
+    return Tier.LARGE if tier is Tier.SMALL else Tier.SMALL
+
+
 def backoff_seconds(policy: RouterPolicy, failures: int, chance: Chance) -> float:
     """The pause before the retry after so many failures: full jitter, the mean doubling from backoff_seconds."""
     retry = policy.retry
@@ -245,9 +254,8 @@ def _after_failure(
     best = _best(attempts)
     if best is not None:
         return _settle(policy, traits, best)
-    other = Tier.SMALL if last.tier is Tier.LARGE else Tier.LARGE
-    allowed = policy.fallback.large_for_small if other is Tier.LARGE else policy.fallback.small_for_large
-    if allowed and not spent and not traits.pinned and not _tried(attempts, other):
+    other = stands_in(policy, traits, last.tier)
+    if other is not None and not spent and not _tried(attempts, other):
         return Fallback(other, degraded=other is Tier.SMALL and traits.request_class is RequestClass.PLAN)
     if policy.fallback.cached and traits.cached:
         return Cached()
@@ -298,9 +306,13 @@ def _settle(policy: RouterPolicy, traits: Traits, best: int) -> Review | Done:
 
 
 def _failure(attempts: Sequence[Attempt], *, late: bool) -> Fail:
-    """The honest status: 504 when time was up, 503 when nobody could be asked, 502 when engines answered badly."""
-    last = attempts[-1]
-    tries = f"after {len(attempts)} attempts" if len(attempts) > 1 else "at the only attempt"
+    """The honest status: 504 when time was up, 503 when nobody could be asked, 502 when engines answered badly.
+
+    Where engines were asked, theirs is what counts: that another tier had nobody to ask is no answer of its own.
+    """
+    asked = [attempt for attempt in attempts if attempt.outcome is not Outcome.UNAVAILABLE]
+    last = asked[-1] if asked else attempts[-1]
+    tries = f"after {len(asked)} attempts" if len(asked) > 1 else "at the only attempt" if asked else "as none works"
     if late or last.outcome in _LATE:
         return Fail(504, f"no engine answered in time, {tries}: send it again, with a shorter prompt or max_tokens")
     if last.outcome in _ABSENT:

@@ -60,7 +60,7 @@ def _attributes(call: Call) -> dict[str, str | int]:
         "http.response.status_code": call.status,
         "heterofleet.outcome": call.ending,
         "heterofleet.request_id": call.request_id.decode("latin-1"),
-        "heterofleet.attempts": len(call.attempts),
+        "heterofleet.attempts": len(call.attempts) - call.nobody,
         "heterofleet.class": call.decision.request_class if call.decision is not None else None,
         "heterofleet.tier": call.tier,
         "heterofleet.endpoint": call.endpoint,
