@@ -19,11 +19,14 @@ LARGE, SMALL = Tier.LARGE, Tier.SMALL
 class Desk:
     """A dispatcher over engines of the test's own, each with room for `most`; `now` is the time."""
 
-    def __init__(self, *, small: int = 0, large: int = 0, most: int = 2, **queue) -> None:
+    def __init__(self, *, small: int = 0, large: int = 0, most: int = 2, large_for_small: bool = True, **queue) -> None:
         self.now = 0.0
         self.registry = Registry(lambda: self.now)
         self.dispatcher = Dispatcher(self.registry, lambda: self.now, random.Random(7))
-        self.dispatcher.configure(Queue(**queue), Affinity(), dict.fromkeys(Tier, most), lambda _tenant: 1.0)
+        room = dict.fromkeys(Tier, most)
+        self.dispatcher.configure(
+            Queue(**queue), Affinity(), room, lambda _tenant: 1.0, large_for_small=large_for_small
+        )
         self.engines(small=small, large=large)
 
     def engines(self, *, small: int = 0, large: int = 0) -> None:
@@ -202,6 +205,26 @@ async def test_nothing_spills_over_where_it_may_not():
     assert desk.dispatcher.take(SMALL, need()) is None
 
 
+@pytest.mark.parametrize(("large_for_small", "tier"), [(True, LARGE), (False, None)])
+async def test_a_small_tier_where_nobody_works_is_not_full_and_spills_over_only_where_the_large_one_may_stand_in(
+    large_for_small: bool, tier: Tier | None
+):
+    desk = Desk(large=1, large_for_small=large_for_small)
+    place, waiting = desk.dispatcher.take(SMALL, need()), await desk.waits(SMALL, need())
+    assert (place.tier if place else None, waiting.done()) == (tier, False)
+    desk.dispatcher.hand_on()
+    await asyncio.sleep(0)
+    assert waiting.done() is False
+    desk.engines(small=1, large=1)
+    assert (await waiting).tier is SMALL
+
+
+async def test_a_full_small_tier_spills_over_though_the_large_one_may_not_stand_in():
+    desk = Desk(small=1, large=1, large_for_small=False)
+    full(desk, SMALL)
+    assert desk.dispatcher.take(SMALL, need()).tier is LARGE
+
+
 async def test_who_may_not_spill_over_waits_for_its_own_tier_whatever_room_there_is():
     """Plan goes first, so that a plan request which named the small tier is next while the large one has room."""
     desk = Desk(small=1, large=1, most=2)
@@ -251,5 +274,6 @@ async def test_a_configuration_may_change_while_requests_wait():
     desk = Desk(small=1, most=1)
     full(desk, SMALL, 1)
     waiting = await desk.waits(SMALL, need())
-    desk.dispatcher.configure(Queue(max_requests=0), Affinity(), dict.fromkeys(Tier, 2), lambda _tenant: 1.0)
+    room = dict.fromkeys(Tier, 2)
+    desk.dispatcher.configure(Queue(max_requests=0), Affinity(), room, lambda _tenant: 1.0, large_for_small=True)
     assert isinstance(await waiting, Place)

@@ -134,7 +134,7 @@ async def test_the_other_tier_answers_where_the_own_fails(tmp_path):
 
 @pytest.mark.parametrize("changes", [{"fallback": {"largeForSmall": False}}, {"model": "chat-small"}])
 async def test_no_other_tier_answers_where_policy_or_client_has_forbidden_it(tmp_path, changes):
-    queue = {"actDeadlineSeconds": 0.01, "spillOver": False}
+    queue = {"actDeadlineSeconds": 0.01}
     policy = {name: value for name, value in changes.items() if name != "model"}
     async with site(tmp_path, [], [says("large")], queue=queue, **policy) as made:
         answer = await made.ask(changes.get("model", "act"), "x-heterofleet-class: act")

@@ -60,7 +60,7 @@ class PlanOverflow(StrEnum):
 class Queue(Model):
     """Where requests wait when every instance of their tier is full, or none is ready yet."""
 
-    max_requests: int = Field(1000, ge=0, le=100_000, description="Requests of a router that may wait at once.")
+    max_requests: int = Field(1000, ge=0, le=100_000, description="Requests that may wait for a tier at once, in each router.")
     plan_deadline_seconds: float = Field(60, ge=0.001, le=3600, description="Longest wait of a plan request.")
     act_deadline_seconds: float = Field(30, ge=0.001, le=3600, description="Longest wait of an act request.")
     when_plan_overflows: PlanOverflow = Field(
@@ -69,7 +69,9 @@ class Queue(Model):
         " answers, and the response says so) or Refuse.",
     )
     spill_over: bool = Field(
-        True, description="Let idle instances of the large tier answer act requests for which the small tier is full."
+        True,
+        description="Let idle instances of the large tier answer act requests for which the small tier is full. Where no"
+        " instance of it works, fallback.largeForSmall decides.",
     )
 
 
@@ -207,7 +209,11 @@ class Cache(Model):
 class Fallback(Model):
     """What answers when a tier has no instance that works."""
 
-    large_for_small: bool = Field(True, description="The large tier answers act requests.")
+    large_for_small: bool = Field(
+        True,
+        description="The large tier answers act requests. Without it they wait for the small tier, however idle the"
+        " large one is.",
+    )
     small_for_large: bool = Field(True, description="The small tier answers plan requests; the response says so.")
     cached: bool = Field(
         True, description="When no tier works, a cached answer is given although it may be old; the response says so."

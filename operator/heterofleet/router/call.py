@@ -68,8 +68,8 @@ class Call:
     __slots__ = (
         "answers", "attempts", "body", "cache", "cache_key", "choice", "decision", "degraded", "drops_logprobs",
         "ending", "endpoint", "exchange", "first_at", "first_byte_sent", "given", "head_tail", "need", "nobody",
-        "operation", "request", "request_id", "review", "rulings", "sentence", "snapshot", "sought", "spent", "status", "steps",
-        "tenant", "tier", "traits", "usages", "waited",
+        "operation", "request", "request_id", "review", "rulings", "sentence", "snapshot", "sought", "spent", "status",
+        "steps", "tenant", "tier", "traits", "usages", "waited",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, operation: Operation, snapshot: Snapshot, request_id: bytes) -> None:

@@ -71,6 +71,7 @@ class Dispatcher:
         self._random = source
         self._queue = Queue()
         self._affinity = Affinity()
+        self._large_for_small = True
         self._most: Mapping[Tier, int] = dict.fromkeys(Tier, 256)
         self._weights: Callable[[str], float] = _alike
         self.waiting: dict[Tier, Admission[_Waiting]] = {tier: Admission(self._queue.max_requests) for tier in Tier}
@@ -81,9 +82,10 @@ class Dispatcher:
         since who is next cannot be told before it is taken."""
 
     def configure(self, queue: Queue, affinity: Affinity, most: Mapping[Tier, int],
-                  weights: Callable[[str], float]) -> None:  # fmt: skip
+                  weights: Callable[[str], float], *, large_for_small: bool) -> None:  # fmt: skip
         """Takes what the configuration says; requests that wait go on waiting."""
         self._queue, self._affinity, self._most, self._weights = queue, affinity, most, weights
+        self._large_for_small = large_for_small
         for admission in self.waiting.values():
             admission.max_requests = queue.max_requests
         self.hand_on()
@@ -204,7 +206,11 @@ class Dispatcher:
         return self._taken(pick.least_load(room, self._random), Tier.LARGE, need) if room else None
 
     def _spill_room(self, now: float) -> list[Endpoint]:
-        return self._idle_room(Tier.LARGE, now) if self._queue.spill_over else []
+        """Room for what finds the small tier full; one where nobody works is not full: that is the fallback's case."""
+        if not self._queue.spill_over:
+            return []
+        may_leave = self._large_for_small or self._registry.groups[Tier.SMALL].works(now)
+        return self._idle_room(Tier.LARGE, now) if may_leave else []
 
     def _idle_room(self, tier: Tier, now: float) -> list[Endpoint]:
         """Endpoints of a tier that have room which its own requests leave."""

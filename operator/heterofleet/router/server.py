@@ -270,6 +270,7 @@ class Router:
             policy.affinity,
             {tier: settings.max_in_flight for tier, settings in snapshot.tiers.items()},
             lambda tenant: weights.get(tenant, 1.0),
+            large_for_small=policy.fallback.large_for_small,
         )
         self._recall.configure(policy.cache, self._books.store)
         if sightings is not None:

@@ -18,7 +18,7 @@ from heterofleet.api.routing import Degrade, RequestClass
 
 
 class Why(StrEnum):
-    """What chose the tier; the value stands in the access log and in `x-heterofleet-reason`."""
+    """What chose the tier; the value stands in the access log."""
 
     PINNED = "Pinned"
     CLASS = "Class"
