@@ -108,10 +108,11 @@ def shipped() -> Weights:
 class Classifier:
     """Decides by hints and score. `heed_hints` is whether clients may name the class; a model's name always may."""
 
-    __slots__ = ("_heed_hints", "_threshold", "_weights")
+    __slots__ = ("_above", "_below", "_heed_hints", "_threshold", "_weights")
 
     def __init__(self, weights: Weights, threshold: float, heed_hints: bool) -> None:
         self._weights, self._threshold, self._heed_hints = weights, threshold, heed_hints
+        self._below, self._above = f" < {threshold:g}", f" >= {threshold:g}"
 
     def decide(self, request: Request, *, header: str | None, pinned: RequestClass | None) -> Decision:
         """The class. `header` is the value of HEADER, `pinned` what the model's name pins, None where there is none.
@@ -131,8 +132,8 @@ class Classifier:
     def _by_score(self, request: Request) -> Decision:
         score = self._weights.score(features.extract(request))
         if score < self._threshold:
-            return Decision(RequestClass.PLAN, score, Source.SCORE, f"score {score:.4f} < {self._threshold:g}")
-        return Decision(RequestClass.ACT, score, Source.SCORE, f"score {score:.4f} >= {self._threshold:g}")
+            return Decision(RequestClass.PLAN, score, Source.SCORE, f"score {score:.4f}{self._below}")
+        return Decision(RequestClass.ACT, score, Source.SCORE, f"score {score:.4f}{self._above}")
 
 
 def _named(hint: object, where: str, param: str | None) -> RequestClass:

@@ -35,8 +35,9 @@ NAMES: Final = (
 )
 """The features in the order in which `extract` gives them; weights for any other are refused."""
 
-_EDGE: Final = 320
-"""Characters that are looked at from either end."""
+_EDGE: Final = 192
+"""Characters that are looked at from either end: 320 order the requests of docs/classification.md no better (the AUC
+is the same on both splits), 128 worse."""
 
 _SHORT: Final = 256
 """Characters below which a prompt is short, and how short it is tells next to nothing."""
@@ -92,23 +93,24 @@ def _of_text(text: str) -> tuple[float, ...]:
     if len(text) > 2 * _EDGE:
         text = f"{text[:_EDGE]} {text[-_EDGE:]}"
     raw = text.encode("utf-8", "replace")
-    low = raw.lower()
     classes = raw.translate(_CLASSES)
-    lines = low.count(b"\n")
-    words = low.count(b" ") + lines + 1
+    # Each byte a character: a search in a text costs a third less than one in bytes.
+    low = raw.lower().decode("latin-1")
+    lines = low.count("\n")
+    words = low.count(" ") + lines + 1
     size = len(raw) or 1
-    reason = b"why " in low or b"explain" in low or b"prove " in low or b"step by step" in low or b"plan " in low
+    reason = "why " in low or "explain" in low or "prove " in low or "step by step" in low or "plan " in low
     return (
         log1p(lines),
         min(len(text) / words, 10.0) / 10,
-        low.count(b"the ") / words,
+        low.count("the ") / words,
         min(classes.count(b" A") / words, 0.5),
         min(classes.count(b"0") / size, 0.25),
         min(classes.count(b"+") / size, 0.25),
-        1.0 if lines and (b"```" in low or b"def " in low or b"return " in low) else 0.0,
-        1.0 if low.startswith((b"who", b"when", b"where")) or b" who " in low else 0.0,
-        1.0 if b"how many" in low or b"how much" in low else 0.0,
+        1.0 if lines and ("```" in low or "def " in low or "return " in low) else 0.0,
+        1.0 if low.startswith(("who", "when", "where")) or " who " in low else 0.0,
+        1.0 if "how many" in low or "how much" in low else 0.0,
         1.0 if reason else 0.0,
-        1.0 if lines and (b"\nb" in low or b"\n(b" in low) else 0.0,
-        1.0 if lines and (b"\n- " in low or b"\n1." in low) else 0.0,
+        1.0 if lines and ("\nb" in low or "\n(b" in low) else 0.0,
+        1.0 if lines and ("\n- " in low or "\n1." in low) else 0.0,
     )
