@@ -88,6 +88,20 @@ def test_a_tenant_that_may_spend_nothing_is_told_no_time():
     assert refused == Refusal("the budget of 24 hours is used up: 0.00 of 0.00 USD", None)
 
 
+@pytest.mark.parametrize(
+    ("nano_usd", "budget_usd", "told"),
+    [
+        (6_000_000, 0.005, "0.006 of 0.005 USD"),
+        (2_500_000_000, 2.5, "2.50 of 2.50 USD"),
+        (12_345_678, 0.000_000_001, "0.01 of 0.000000001 USD"),
+    ],
+)
+def test_what_is_below_a_cent_is_told_in_full(nano_usd: int, budget_usd: float, told: str):
+    tight = Budgets(Tenants(each=TenantBudget(usd_per_day=budget_usd))).of("blue")
+    refused = budget.refusal(tight, {budget.bucket(NOW): Spent(nano_usd)}, NOTHING, NOW)
+    assert refused.message == f"the budget of 24 hours is used up: {told}"
+
+
 @given(st.dictionaries(st.integers(-budget.BUCKETS - 3, 0), st.integers(0, 2000), max_size=30), st.floats(0, HOUR - 1))
 def test_the_time_told_is_the_first_at_which_the_tenant_is_below_its_budget(spends, into):
     now = 490_000.0 * HOUR + into

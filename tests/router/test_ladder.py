@@ -51,6 +51,7 @@ async def test_where_all_fail_the_status_says_honestly_how(tmp_path, failure, co
         assert (answer.status, answer.headers["x-heterofleet-attempts"]) == (code, "3")
         assert json.loads(answer.body)["error"]["type"] == "server_error"
         assert "after 3 attempts" in sentence(answer)
+        assert answer.headers.get("retry-after") == ("1" if code == 503 else None)
         assert await made.counts() == {("act", "failed", "none"): 1.0}
 
 

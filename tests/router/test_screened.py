@@ -114,6 +114,9 @@ async def test_a_denied_stream_ends_with_an_error_and_what_was_clean_before_it(t
         assert await client.piece() == b""
         await until(lambda: small.gone > 0)
         assert await router.metrics("requests_total") == {("act", "denied", "small"): 1}
+        # Its engine never tells what it took: the prompt by its length, and a token an event that came.
+        assert await router.metrics("prompt_tokens_total") == {("act", "small"): 1}
+        assert await router.metrics("completion_tokens_total") == {("act", "small"): 2}
         assert await router.metrics("in_flight_requests") == {(small.key, "small"): 0}
 
 

@@ -44,6 +44,12 @@ class Breaker:
         """Whether a request may be sent. Asking changes nothing, since many are asked before one is chosen."""
         return self.reopen_at is None or (now >= self.reopen_at and now >= self._trial_at + self._open_seconds)
 
+    def seconds_shut(self, now: float) -> float:
+        """In how many seconds a request may be sent; 0 where one may now."""
+        if self.reopen_at is None:
+            return 0.0
+        return max(0.0, self.reopen_at - now, self._trial_at + self._open_seconds - now)
+
     def state(self, now: float) -> State:
         if self.reopen_at is None:
             return State.CLOSED

@@ -75,10 +75,15 @@ def cost(prompt_tokens: int, completion_tokens: int, price: Price) -> Spent:
     return Spent(round(cost_usd(prompt_tokens, completion_tokens, price) * NANO), prompt_tokens + completion_tokens)
 
 
+def prompt_tokens(prompt_characters: int) -> int:
+    """What a prompt is taken for until its usage is known."""
+    return 1 + prompt_characters // CHARACTERS_PER_TOKEN
+
+
 def expected(prompt_characters: int, max_tokens: int | None, price: Price) -> Spent:
     """What a request is taken to cost until its usage is known; all of its max_tokens, so that few cost more."""
     completion = ASSUMED_COMPLETION_TOKENS if max_tokens is None else max_tokens
-    return cost(1 + prompt_characters // CHARACTERS_PER_TOKEN, completion, price)
+    return cost(prompt_tokens(prompt_characters), completion, price)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +175,17 @@ def refusal(budget: Budget, window: Mapping[int, Spent], in_flight: Spent, now: 
 def _used(spent: Spent, budget: Budget) -> str:
     parts = []
     if budget.nano_usd is not None:
-        parts.append(f"{spent.nano_usd / NANO:.2f} of {budget.nano_usd / NANO:.2f} USD")
+        parts.append(f"{_usd(spent.nano_usd)} of {_usd(budget.nano_usd)} USD")
     if budget.tokens is not None:
         parts.append(f"{spent.tokens} of {budget.tokens} tokens")
     return ", ".join(parts)
+
+
+def _usd(nano_usd: int) -> str:
+    """Cents, and what is below one cent in full: a budget of 0.00 would tell nobody anything."""
+    if nano_usd == 0 or nano_usd >= NANO // 100:
+        return f"{nano_usd / NANO:.2f}"
+    return f"{nano_usd / NANO:.9f}".rstrip("0")
 
 
 def _seconds_until_below(budget: Budget, window: Mapping[int, Spent], spent: Spent, now: float) -> float | None:

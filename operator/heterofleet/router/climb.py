@@ -6,6 +6,7 @@ say, and what follows from it is `policy.decide`'s alone.
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, NamedTuple, Protocol
@@ -13,14 +14,15 @@ from typing import Final, NamedTuple, Protocol
 from heterofleet.api.labels import Tier
 from heterofleet.api.policy import PlanOverflow
 from heterofleet.api.routing import RequestClass
-from heterofleet.router import answer, openai, policy, reading, replay, requesthead, rulings, splice
+from heterofleet.router import answer, budget, comeback, openai, policy, reading, replay, requesthead, rulings, splice
+from heterofleet.router.answer import Usage
 from heterofleet.router.attempts import Attempts, Under
 from heterofleet.router.call import Call, Ending, Given
 from heterofleet.router.dispatch import Dispatcher, NoPlace, Place
 from heterofleet.router.endpoints import Endpoint, Registry
 from heterofleet.router.metrics import Metrics
 from heterofleet.router.policy import Attempt, Outcome
-from heterofleet.router.relay import StreamRelay, Withheld
+from heterofleet.router.relay import Edit, StreamRelay, Withheld
 from heterofleet.router.replay import NotReplayable
 from heterofleet.router.splice import StreamScrubber
 from heterofleet.router.successes import Detour
@@ -195,12 +197,12 @@ class Climber:
         exchange, metrics, lean = call.exchange, self._tools.metrics, call.snapshot.lean
         observe = None if lean else metrics.inter_token_seconds.of(attempt.tier).observe
         edit = _scrubber(call)
-        screen = rulings.stream(call, edit)
+        screen = rulings.stream(call, None if edit is None else edit.feed)
         if screen is not None:
-            edit = screen.feed
-        relay = StreamRelay(self._tools.loop, exchange, abort=under.abort, edit=edit, observe=observe)
+            edit = Edit(screen.feed)
         call.tier, call.endpoint, call.first_byte_sent, call.status = attempt.tier, attempt.endpoint, True, 200
         exchange.begin(200, call.headers(_EVENTS))
+        relay = StreamRelay(self._tools.loop, exchange, abort=under.abort, edit=edit, observe=observe)
         exchange.on_pressure(under.pressed)
         under.attempt.follow(relay)
         try:
@@ -210,9 +212,11 @@ class Climber:
                 screen.note()
         exchange.on_pressure(None)
         call.first_at = relay.first_at
-        call.used(attempt.tier, answer.usage_of_chunk(relay.tail))
+        used = answer.usage_of_chunk(relay.tail)
         if isinstance(relay.error, Withheld):
             call.ending, call.sentence = Ending.DENIED, str(relay.error)
+            used = used or _used_so_far(call, relay)
+        call.used(attempt.tier, used)
         return reading.ended(call.operation, attempt, relay)
 
     def _learn(self, attempt: Attempt) -> None:
@@ -271,10 +275,16 @@ class Climber:
         call.sentence = sentence
         if not call.first_byte_sent:
             call.ending = Ending.FAILED
-            fail(call, status, sentence)
+            fail(call, status, sentence, self._come_again(call) if status == 503 else b"")
             return
         call.ending = Ending.CUT_OFF
         self._break_off(call, openai.error_body(sentence, "server_error"))
+
+    def _come_again(self, call: Call) -> bytes:
+        tiers = {attempt.tier for attempt in call.attempts}
+        groups = [self._tools.registry.groups[tier] for tier in tiers]
+        arrivals = [arrival for arrival in call.snapshot.plan.arrivals if arrival.tier in tiers]
+        return retry_after(comeback.seconds(groups, arrivals, self._now(), time.time()))
 
     def _break_off(self, call: Call, error: bytes) -> None:
         """A stream cannot take its status back: it says so in an event.
@@ -289,6 +299,13 @@ def _turn_away(call: Call, status: int, no_place: NoPlace) -> None:
     """Raises Turned, unless there were attempts: what they brought may still be given, which is policy's to say."""
     if not call.attempts:
         raise Turned(status, no_place)
+
+
+def retry_after(seconds: float | None) -> bytes:
+    """The header, in whole seconds; at least one, or clients would come back at once. None: it never helps."""
+    if seconds is None:
+        return b""
+    return b"retry-after: %d\r\n" % max(1, round(seconds + 0.4999))
 
 
 def fail(call: Call, status: int, sentence: str, headers: bytes = b"", code: str | None = None) -> None:
@@ -316,6 +333,11 @@ def _as_stream(call: Call, given: Given) -> Given:
         return given
 
 
+def _used_so_far(call: Call, relay: StreamRelay) -> Usage:
+    """What a stream has used that was ended here, since its engine never tells: a token an event."""
+    return Usage(budget.prompt_tokens(call.asked.prompt_characters), relay.pieces)
+
+
 def _tell(endpoint: Endpoint, outcome: Outcome, began: float, now: float) -> None:
     """What the endpoint's breaker learns of an attempt."""
     if outcome.fault:
@@ -326,9 +348,10 @@ def _tell(endpoint: Endpoint, outcome: Outcome, began: float, now: float) -> Non
         endpoint.breaker.succeeded(now, began)
 
 
-def _scrubber(call: Call) -> Callable[[bytes], bytes] | None:
+def _scrubber(call: Call) -> Edit | None:
     """What takes out of the stream what its client did not ask for: the usage, log-probabilities."""
     drop_usage = call.body is not call.exchange.body and not call.asked.wants_usage
     if not drop_usage and not call.drops_logprobs:
         return None
-    return StreamScrubber(call.operation, drop_usage=drop_usage, drop_logprobs=call.drops_logprobs).feed
+    scrubber = StreamScrubber(call.operation, drop_usage=drop_usage, drop_logprobs=call.drops_logprobs)
+    return Edit(scrubber.feed, scrubber.marks)

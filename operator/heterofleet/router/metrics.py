@@ -16,6 +16,12 @@ SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 6
 TOKEN_SECONDS: Final = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5)
 
 
+MOST_TENANTS: Final = 256
+"""Tenants that series tell apart (`tenantMetrics`): each is two series in every router."""
+
+OTHER_TENANT: Final = "other"
+
+
 class Metrics:
     """The counters and histograms of one router."""
 
@@ -62,6 +68,11 @@ class Metrics:
         self.inter_token_seconds = Timing(
             f"{PREFIX}inter_token_seconds", "Time between two pieces of a stream.", TOKEN_SECONDS, "tier"
         )
+
+    def tenant(self, tenant: str) -> str:
+        """The label of a tenant: its name, or that of all who come when so many are told apart already."""
+        known = self.tenant_tokens.values
+        return tenant if (tenant,) in known or len(known) < MOST_TENANTS else OTHER_TENANT
 
     def families(self) -> Iterator[Counter | Timing]:
         for value in vars(self).values():

@@ -21,7 +21,7 @@ from heterofleet.router.accesslog import Put
 from heterofleet.router.auth import Keys
 from heterofleet.router.budget import Standing
 from heterofleet.router.call import Call, Ending, Given
-from heterofleet.router.climb import Climber, Turned, fail, send_whole
+from heterofleet.router.climb import Climber, Turned, fail, retry_after, send_whole
 from heterofleet.router.dispatch import Need
 from heterofleet.router.inbound import Exchange
 from heterofleet.router.ledger import Ledger, Reservation
@@ -121,7 +121,7 @@ class Pipeline:
             fail(call, 400, f"the body cannot be forwarded: {exc}")
         except Turned as exc:
             call.ending, call.sentence = Ending.REJECTED, exc.no_place.sentence
-            fail(call, exc.status, exc.no_place.sentence, _retry_after(exc.no_place.retry_after_seconds))
+            fail(call, exc.status, exc.no_place.sentence, retry_after(exc.no_place.retry_after_seconds))
         finally:
             self._account(call, reservation)
 
@@ -172,12 +172,12 @@ class Pipeline:
         """Whether the tenant is short of money. Raises Refused where nothing is left, or the fleet itself is."""
         if call.snapshot.plan.degrade is Degrade.THROTTLE:
             sentence = "the fleet's budget of the day is used up: requests are refused until it has room again"
-            raise Refused(Ending.BUDGET, 429, sentence, _retry_after(60), "budget_exceeded")
+            raise Refused(Ending.BUDGET, 429, sentence, retry_after(60), "budget_exceeded")
         if not call.snapshot.bounded:
             return False
         judged = self._parts.ledger().judge(call.tenant, time.time())
         if judged.refusal is not None:
-            pause = _retry_after(judged.refusal.retry_after_seconds)
+            pause = retry_after(judged.refusal.retry_after_seconds)
             raise Refused(Ending.BUDGET, 429, judged.refusal.message, pause, "budget_exceeded")
         return judged.standing is Standing.SOFT
 
@@ -287,8 +287,9 @@ class Pipeline:
         if reservation:
             self._parts.ledger().settle(reservation[0], spent, time.time())
         if call.snapshot.policy.tenant_metrics and call.tenant and spent.tokens:
-            metrics.tenant_cost_usd.add(spent.nano_usd / budget.NANO, call.tenant)
-            metrics.tenant_tokens.add(spent.tokens, call.tenant)
+            tenant = metrics.tenant(call.tenant)
+            metrics.tenant_cost_usd.add(spent.nano_usd / budget.NANO, tenant)
+            metrics.tenant_tokens.add(spent.tokens, tenant)
 
 
 _FREE: Final = budget.Price(0.0, 0.0)
@@ -307,10 +308,3 @@ def _model(request: Request, snapshot: Snapshot) -> ModelName:
 
 def _patience(queue: Queue, request_class: RequestClass) -> float:
     return queue.plan_deadline_seconds if request_class is RequestClass.PLAN else queue.act_deadline_seconds
-
-
-def _retry_after(seconds: float | None) -> bytes:
-    """The header, in whole seconds; at least one, or clients would come back at once. None: it never helps."""
-    if seconds is None:
-        return b""
-    return b"retry-after: %d\r\n" % max(1, round(seconds + 0.4999))
