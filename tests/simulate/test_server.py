@@ -277,6 +277,21 @@ async def test_a_client_that_leaves_takes_its_request_along(bench: Opener) -> No
     await until_running(engine, 1)
 
 
+async def test_a_client_that_leaves_just_when_its_token_comes_is_no_error_of_the_engine(
+    bench: Opener, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = await bench(SLOW)
+    asking = asyncio.create_task(outcome(engine, stream=True))
+    await until_running(engine, 1)
+    engine.server.set_faults(Faults(slow=1e-12))
+    assert engine.server.engine.idle  # All tokens are there, and whoever writes them is about to run.
+    for connection in engine.server._web.connections:
+        assert connection.transport is not None
+        connection.transport.close()
+    assert await asking == "closed"
+    assert [record.name for record in caplog.records if record.name.startswith("aiohttp")] == []
+
+
 async def test_a_drain_finishes_what_runs_and_refuses_what_comes(bench: Opener) -> None:
     engine = await bench(replace(TINY, step_seconds=0.05))
     running = asyncio.create_task(engine.chat("[[tokens=4]]"))

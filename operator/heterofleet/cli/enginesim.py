@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def run(options: argparse.Namespace) -> int:
     try:
         from heterofleet.simulate import entry, profile  # noqa: PLC0415  aiohttp takes its time
-        from heterofleet.simulate.api import Settings  # noqa: PLC0415
+        from heterofleet.simulate.api import Settings  # noqa: PLC0415  for the same reason
     except ImportError as exc:
         raise CliError(f"{exc.name} is not installed: pip install 'heterofleet[simulate]'") from exc
     if options.profile not in profile.load():

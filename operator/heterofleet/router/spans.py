@@ -29,7 +29,7 @@ class Spans:
 
     def __init__(self, provider: "TracerProvider", clock: Callable[[], float]) -> None:
         from opentelemetry import trace  # noqa: PLC0415  an extra, and a tenth of a second
-        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415  the same extra
 
         self._provider, self._clock, self._trace = provider, clock, trace
         self._tracer = provider.get_tracer(SERVICE)
@@ -76,10 +76,10 @@ def configured(environment: Mapping[str, str], clock: Callable[[], float]) -> Sp
     if not environment.get(ENDPOINT):
         return None
     try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
-        from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: PLC0415
-        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415  the same extra
+        from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: PLC0415  the same extra
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415  the same extra
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415  the same extra
     except ImportError as exc:
         _log.warning("%s is set, but %s is not installed: pip install 'heterofleet[opentelemetry]'", ENDPOINT, exc.name)
         return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import orjson
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, web
 from pydantic import ValidationError
 
 from heterofleet.simulate import embeddings, generating, metrics, question
@@ -115,6 +115,9 @@ class Api:
             return await handler(request)
         except Refusal as refusal:
             return _refused(request, refusal)
+        except ClientConnectionResetError:
+            # The client left just when a piece of its answer was there: aiohttp would log that as an error of ours.
+            return web.Response()
 
     def _table(self) -> Mapping[tuple[str, str], Handler]:
         routes: dict[tuple[str, str], Handler] = {

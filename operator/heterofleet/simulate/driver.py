@@ -101,7 +101,7 @@ class Driver:
         """Let the engine's time come up to the clock's, tell what happened, and set the timer anew."""
         changed: dict[Generation, None] = {}
         for event in self.engine.advance(self.clock.now()):
-            choice: Choice = event.request  # type: ignore[assignment]
+            choice: Choice = event.request  # type: ignore[assignment]  # as `submit` named it
             if isinstance(event, Tokens):
                 choice.made += event.number
                 changed[choice.generation] = None

@@ -55,7 +55,7 @@ class Die:
 
     def __init__(self, faults: Faults) -> None:
         self._shares = tuple((fault, share) for fault, share in faults.shares.items() if share)
-        self._random = random.Random(faults.seed)  # noqa: S311
+        self._random = random.Random(faults.seed)  # noqa: S311  it draws faults, it guards nothing
 
     def throw(self) -> Fault | None:
         """What the next request meets; None is an answer."""

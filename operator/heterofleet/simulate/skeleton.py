@@ -42,10 +42,14 @@ def _of_type(kind: object, schema: Mapping[str, Any], root: object, depth: int) 
         return [instance(schema.get("items", {}), root, depth + 1) for _ in range(int(schema.get("minItems", 0)))]
     if kind in ("integer", "number"):
         return _number(schema)
-    simple = {"string": "text".ljust(int(schema.get("minLength", 0)), "x"), "boolean": True, "null": None}
-    if kind == "string" and "maxLength" in schema:
-        return simple["string"][: int(schema["maxLength"])]  # type: ignore[index]
-    return simple.get(str(kind), "text")
+    if kind == "string":
+        return _string(schema)
+    return {"boolean": True, "null": None}.get(str(kind), "text")
+
+
+def _string(schema: Mapping[str, Any]) -> str:
+    text = "text".ljust(int(schema.get("minLength", 0)), "x")
+    return text[: int(schema["maxLength"])] if "maxLength" in schema else text
 
 
 def _number(schema: Mapping[str, Any]) -> float:
