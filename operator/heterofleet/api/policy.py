@@ -60,7 +60,9 @@ class PlanOverflow(StrEnum):
 class Queue(Model):
     """Where requests wait when every instance of their tier is full, or none is ready yet."""
 
-    max_requests: int = Field(1000, ge=0, le=100_000, description="Requests that may wait for a tier at once, in each router.")
+    max_requests: int = Field(
+        1000, ge=0, le=100_000, description="Requests that may wait for a tier at once, in each router."
+    )
     plan_deadline_seconds: float = Field(60, ge=0.001, le=3600, description="Longest wait of a plan request.")
     act_deadline_seconds: float = Field(30, ge=0.001, le=3600, description="Longest wait of an act request.")
     when_plan_overflows: PlanOverflow = Field(
@@ -70,8 +72,8 @@ class Queue(Model):
     )
     spill_over: bool = Field(
         True,
-        description="Let idle instances of the large tier answer act requests for which the small tier is full. Where no"
-        " instance of it works, fallback.largeForSmall decides.",
+        description="Let idle instances of the large tier answer act requests for which the small tier is full. Where"
+        " no instance of it works, fallback.largeForSmall decides.",
     )
 
 
