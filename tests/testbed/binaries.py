@@ -5,7 +5,6 @@ without it, is built from the pinned Go modules beside this file into the user's
 go.sum, the version and the Go that built it. KUBE=v1.NN.N chooses another Kubernetes.
 """
 
-import hashlib
 import os
 import re
 import subprocess
@@ -61,7 +60,7 @@ def _built(version: str, names: list[str]) -> dict[str, Path]:
 
 def _kubernetes(version: str, toolchain: golang.Toolchain) -> Path:
     pinned = version == kubernetes.PINNED
-    origin = _digest(kubernetes.PINNED_MODULE / "go.sum") if pinned else "derived"
+    origin = cache.digest(kubernetes.PINNED_MODULE / "go.sum") if pinned else "derived"
 
     def make(folder: Path) -> None:
         with cache.step(f"resolving the modules of Kubernetes {version}"):
@@ -79,7 +78,7 @@ def _tools(toolchain: golang.Toolchain) -> Path:
         for name, package in TOOLS.items():
             toolchain.build(TOOLS_MODULE, package, folder / name, variables={})
 
-    return cache.product(f"tools-{_digest(TOOLS_MODULE / 'go.sum')}-{toolchain.version}", make)
+    return cache.product(f"tools-{cache.digest(TOOLS_MODULE / 'go.sum')}-{toolchain.version}", make)
 
 
 def _assets() -> dict[str, Path]:
@@ -101,7 +100,3 @@ def _version_of(apiserver: Path) -> str:
     if match is None:
         raise golang.BuildError(f"{apiserver} --version says {said!r}, which names no Kubernetes version")
     return match.group(0)
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

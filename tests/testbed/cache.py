@@ -5,6 +5,7 @@ A product is made in a folder beside its final place and renamed, so that a fold
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import shutil
 import sys
@@ -52,6 +53,11 @@ def product(name: str, make: Callable[[Path], None]) -> Path:
         make(unfinished)
         unfinished.rename(folder)
     return folder
+
+
+def digest(*files: Path) -> str:
+    """What stands for the contents of files in a product's name."""
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
 @contextlib.contextmanager
