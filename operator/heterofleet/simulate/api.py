@@ -22,7 +22,7 @@ from heterofleet.simulate.engine import Engine
 from heterofleet.simulate.faults import Die, Fault, Faults
 from heterofleet.simulate.generating import Asked
 from heterofleet.simulate.profile import Profile
-from heterofleet.simulate.question import Operation, Refusal
+from heterofleet.simulate.question import Operation, Refusal, Unrouted
 from heterofleet.simulate.shapes import Identity
 from heterofleet.simulate.text import Manner
 
@@ -227,8 +227,8 @@ def _refused(request: web.BaseRequest, refusal: Refusal) -> web.Response:
 
 def _unknown(request: web.BaseRequest, routes: Mapping[tuple[str, str], Handler]) -> Refusal:
     if any(path == request.path for _, path in routes):
-        return Refusal("Method Not Allowed", status=405, kind="Method Not Allowed")
-    return Refusal("Not Found", status=404, kind="Not Found")
+        return Unrouted("Method Not Allowed", status=405)
+    return Unrouted("Not Found", status=404)
 
 
 async def _body(request: web.BaseRequest) -> bytes:

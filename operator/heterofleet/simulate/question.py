@@ -40,6 +40,13 @@ class Refusal(Exception):
         return envelope(self.message, self.kind, self.status, self.param)
 
 
+class Unrouted(Refusal):
+    """A path or method that no engine has; what answers then is not vLLM but its web framework, in its own envelope."""
+
+    def body(self) -> bytes:
+        return orjson.dumps({"detail": self.message})
+
+
 def envelope(message: str, kind: str, status: int, param: str | None = None) -> bytes:
     """An error as vLLM writes it: `code` is the status."""
     return orjson.dumps({"error": {"message": message, "type": kind, "param": param, "code": status}})
@@ -85,9 +92,9 @@ def fields_of(body: bytes) -> dict[str, Any]:
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError as exc:
-        raise Refusal(f"[{{'type': 'json_invalid', 'msg': 'JSON decode error: {exc}'}}]") from exc
+        raise Refusal(f"[{{'type': 'json_invalid', 'msg': 'JSON decode error: {exc}'}}]", param="body") from exc
     if not isinstance(fields, dict):
-        raise Refusal("Input should be a valid dictionary")
+        raise Refusal("Input should be a valid dictionary", param="body")
     return fields
 
 
@@ -95,6 +102,7 @@ def parse(operation: Operation, fields: Mapping[str, Any]) -> Question:
     """What a body asks. Raises Refusal in vLLM's words where it is wrong."""
     prompts, last = _PROMPTS[operation](fields)
     options = fields.get("stream_options")
+    _check_temperature(fields.get("temperature"))
     limit = next((name for name in _LIMITS if fields.get(name) is not None), "max_tokens")
     form = _form(operation, fields)
     return Question(
@@ -122,6 +130,14 @@ _LIMITS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
 def _limit(fields: Mapping[str, Any], name: str, default: int | None) -> int | None:
     return default if fields.get(name) is None else _number(fields, name, 0, least=1)
+
+
+def _check_temperature(given: object) -> None:
+    """It shapes nothing of a played answer, but a wrong one is refused."""
+    if given is not None and (isinstance(given, bool) or not isinstance(given, int | float)):
+        raise Refusal("temperature: Input should be a valid number", param="temperature")
+    if given is not None and given < 0:
+        raise Refusal(f"temperature must be non-negative, got {float(given)}.", param="temperature")
 
 
 def _typed(fields: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:

@@ -4,8 +4,8 @@ created, in_progress, output_item.added, content_part.added, output_text.delta â
 content_part.done, output_item.done, completed
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import orjson
 
@@ -32,7 +32,7 @@ class Response:
                 self._event("response.created", response=begun),
                 self._event("response.in_progress", response=begun),
                 self._event("response.output_item.added", output_index=0, item=self._message("in_progress", [])),
-                self._event("response.content_part.added", **self._place(), part=_part("")),
+                self._event("response.content_part.added", **self._place(), part={**_part(""), "logprobs": []}),
             )
         )
 
@@ -42,14 +42,14 @@ class Response:
 
     def closing(self, usage: Usage) -> bytes:
         said = self._answer.text
-        item = self._message(self._status, [_part(said)])
-        ending = "response.completed" if self._status == "completed" else "response.incomplete"
+        item = self._message("completed", [_part(said)])
         return b"".join(
             (
                 self._event("response.output_text.done", **self._place(), text=said, logprobs=[]),
                 self._event("response.content_part.done", **self._place(), part=_part(said)),
                 self._event("response.output_item.done", output_index=0, item=item),
-                self._event(ending, response=self._response(usage)),
+                # vLLM names it so whatever the status of the response is.
+                self._event("response.completed", response=self._response(usage)),
             )
         )
 
@@ -66,7 +66,8 @@ class Response:
         return b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
 
     def _message(self, status: str, content: list[dict[str, Any]]) -> dict[str, Any]:
-        return {"id": self._item, "type": "message", "role": "assistant", "status": status, "content": content}
+        head = {"id": self._item, "type": "message", "role": "assistant", "phase": None}
+        return {**head, "status": status, "content": content}
 
     def _response(self, usage: Usage | None) -> dict[str, Any]:
         """The response object; without usage as it stands at the beginning."""
@@ -80,7 +81,6 @@ class Response:
             "object": "response",
             "created_at": self._identity.created,
             "status": status,
-            "error": None,
             "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
             "instructions": asked.get("instructions"),
             "max_output_tokens": asked.get("max_output_tokens"),
@@ -91,8 +91,30 @@ class Response:
             "tool_choice": asked.get("tool_choice", "auto"),
             "tools": asked.get("tools") or [],
             "top_p": asked.get("top_p", 1.0),
+            **_OF_RESPONSES,
             **done,
         }
+
+
+_OF_RESPONSES: Final[Mapping[str, Any]] = {
+    "background": False,
+    "ec_transfer_params": None,
+    "frequency_penalty": 0.0,
+    "input_messages": None,
+    "kv_transfer_params": None,
+    "max_tool_calls": None,
+    "output_messages": None,
+    "presence_penalty": 0.0,
+    "previous_response_id": None,
+    "prompt": None,
+    "reasoning": None,
+    "service_tier": "auto",
+    "text": None,
+    "top_logprobs": None,
+    "truncation": "disabled",
+    "user": None,
+}
+"""What vLLM names in every response though nothing of it was asked."""
 
 
 def _part(said: str) -> dict[str, Any]:
@@ -102,8 +124,18 @@ def _part(said: str) -> dict[str, Any]:
 def _usage(usage: Usage) -> dict[str, Any]:
     return {
         "input_tokens": usage.prompt,
-        "input_tokens_details": {"cached_tokens": usage.cached},
+        "input_tokens_details": {
+            "cached_tokens": usage.cached,
+            "cache_write_tokens": 0,
+            "input_tokens_per_turn": [],
+            "cached_tokens_per_turn": [],
+        },
         "output_tokens": usage.completion,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {
+            "reasoning_tokens": 0,
+            "tool_output_tokens": 0,
+            "output_tokens_per_turn": [],
+            "tool_output_tokens_per_turn": [],
+        },
         "total_tokens": usage.prompt + usage.completion,
     }
