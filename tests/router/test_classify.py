@@ -1,6 +1,7 @@
 """The class of a request: a hint beats the score, and nothing but the threshold moves the score's verdict."""
 
 import json
+import re
 from typing import Any
 
 import orjson
@@ -8,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heterofleet.api.policy import Classification
 from heterofleet.api.routing import RequestClass
 from heterofleet.router import classify, features, openai
 from heterofleet.router.classify import Classifier, Decision, Source
+from unit import markdown
 
 PLAN, ACT = RequestClass.PLAN, RequestClass.ACT
 ONLY_LENGTH = classify.Weights(0.5, tuple(-1.0 if name == "length" else 0.0 for name in features.NAMES))
@@ -124,6 +127,14 @@ def test_weights_that_are_not_for_these_features_are_refused(written: str, sente
     with pytest.raises(classify.InvalidWeights) as refused:
         classify.Weights.parse(written)
     assert str(refused.value).startswith(sentence)
+
+
+def test_the_page_tells_what_the_shipped_score_makes_of_everyday_requests() -> None:
+    page = (markdown.ROOT / "docs" / "classification.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.+) \| (0\.\d\d) \| (plan|act) \|$", page, re.MULTILINE)
+    shipped = Classifier(classify.shipped(), Classification().threshold, heed_hints=True)
+    found = [(text, shipped.decide(request(text), header=None, pinned=None)) for text, _, _ in rows]
+    assert rows == [(text, f"{decision.score:.2f}", decision.request_class) for text, decision in found] != []
 
 
 def test_the_shipped_weights_tell_a_hard_request_from_an_easy_one() -> None:

@@ -26,7 +26,7 @@ class Classification(Model):
     """How a request's class is found: plan, or act."""
 
     threshold: Ratio = Field(
-        0.5,
+        0.38,
         description="A request is of class plan when its score, the chance that the small model is enough, is below.",
     )
     hints: bool = Field(

@@ -16,7 +16,8 @@ from heterofleet.cli import output
 from heterofleet.cli.errors import CliError, UsageError
 
 if TYPE_CHECKING:
-    from heterofleet.training.evaluation import Row
+    from heterofleet.training.evaluation import Chosen, Row
+    from heterofleet.training.measures import Cut, Measures
     from heterofleet.training.traffic import Traffic
 
 _COMPRESSED: Final = ".gz"
@@ -42,14 +43,18 @@ def run(options: argparse.Namespace) -> int:
     except traffic.InvalidTraffic as exc:
         raise UsageError(f"{path}: {exc}") from exc
     columns = classifier.matrix(labelled.requests)
-    rows = evaluation.measure(labelled, columns, options.seed)
+    rows, chosen = evaluation.measure(labelled, columns, options.seed)
     model = classifier.rounded(classifier.train(columns, labelled.target, options.seed))
-    document: dict[str, Any] = {"traffic": _facts(labelled), "measures": [_row(row) for row in rows]}
+    document: dict[str, Any] = {
+        "traffic": _facts(labelled),
+        "measures": [{"split": row.split, "method": row.method, **_rounded(row.measures)} for row in rows],
+        "thresholds": [{"split": one.split, **_rounded(one.cut)} for one in chosen],
+    }
     if options.threshold_for is not None:
         document["threshold"] = classifier.threshold(model.scores(columns), options.threshold_for)
     if options.weights:
         _write(Path(options.weights), classifier.written(model, _provenance(options, path, content, labelled)))
-    _show(options, document, rows)
+    _show(options, document, rows, chosen)
     return 0
 
 
@@ -108,12 +113,13 @@ def _facts(traffic: "Traffic") -> dict[str, Any]:
     }
 
 
-def _row(row: "Row") -> dict[str, Any]:
-    measures = {name: None if value is None else round(value, 4) for name, value in row.measures._asdict().items()}
-    return {"split": row.split, "method": row.method, **measures}
+def _rounded(measured: "Measures | Cut") -> dict[str, Any]:
+    return {name: None if value is None else round(value, 4) for name, value in measured._asdict().items()}
 
 
-def _show(options: argparse.Namespace, document: dict[str, Any], rows: Sequence["Row"]) -> None:
+def _show(
+    options: argparse.Namespace, document: dict[str, Any], rows: Sequence["Row"], chosen: Sequence["Chosen"]
+) -> None:
     if options.output != "table":
         output.dump(options.output, document)
         return
@@ -126,18 +132,31 @@ def _show(options: argparse.Namespace, document: dict[str, Any], rows: Sequence[
     )
     sys.stdout.flush()
     terminal.show(terminal.console(), columns.table(_table(columns, rows)))
+    print("\nOurs, by classification.threshold:\n", flush=True)
+    terminal.show(terminal.console(), columns.table(_thresholds(columns, chosen)))
     if "threshold" in document:
         found = document["threshold"]
         print(f"\nclassification.threshold: {found['threshold']} makes {found['share']:.1%} of these requests plan.")
 
 
 def _table(columns: Any, rows: Sequence["Row"]) -> list[Any]:
-    def numbers(name: str) -> list[str]:
-        found = [getattr(row.measures, name) for row in rows]
-        return ["-" if value is None else f"{value:.3f}" for value in found]
-
+    measured = [row.measures for row in rows]
     return [
         columns.of("SPLIT", *(row.split for row in rows)),
         columns.of("METHOD", *(row.method for row in rows)),
-        *(columns.of(name.upper(), *numbers(name), right=True) for name in ("accuracy", "auc", "apgr", "ece", "brier")),
+        *(_numbers(columns, name, measured) for name in ("accuracy", "auc", "apgr", "ece", "brier")),
     ]
+
+
+def _thresholds(columns: Any, chosen: Sequence["Chosen"]) -> list[Any]:
+    cuts = [one.cut for one in chosen]
+    return [
+        columns.of("SPLIT", *(one.split for one in chosen)),
+        columns.of("THRESHOLD", *(f"{cut.threshold:.2f}" for cut in cuts), right=True),
+        *(_numbers(columns, name, cuts) for name in ("plan", "accuracy", "pgr")),
+    ]
+
+
+def _numbers(columns: Any, name: str, measured: Sequence["Measures | Cut"]) -> Any:
+    found = [getattr(one, name) for one in measured]
+    return columns.of(name.upper(), *("-" if value is None else f"{value:.3f}" for value in found), right=True)

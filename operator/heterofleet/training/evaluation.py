@@ -5,7 +5,7 @@ the label itself: no order by "was the small model enough" recovers more of the 
 think, because where a small model fails the large one often fails too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,13 +13,16 @@ import numpy as np
 from heterofleet.router import features
 from heterofleet.training import classifier, folds, logistic, measures, tfidf
 from heterofleet.training.folds import Learner, Rows
-from heterofleet.training.measures import Measures
+from heterofleet.training.measures import Cut, Measures
 from heterofleet.training.traffic import Array, Traffic
 
 OURS: Final = "ours"
 LABEL: Final = "label"
 RANDOM_SPLIT: Final = "random"
 TASK_SPLIT: Final = "leave-one-task-out"
+
+THRESHOLDS: Final = (0.3, 0.34, 0.38, 0.42, 0.46, 0.5)
+"""Those that people choose among; `classifier.threshold` finds one for any share."""
 
 _PARTS: Final = 5
 _LENGTH: Final = features.NAMES.index("length")
@@ -35,18 +38,29 @@ class Row(NamedTuple):
     measures: Measures
 
 
-def measure(traffic: Traffic, columns: Array, seed: int) -> tuple[Row, ...]:
-    """Every method on the random split, and on the split by tasks where there are several."""
-    splits = {
-        RANDOM_SPLIT: folds.random(len(traffic.requests), _PARTS, seed),
-        TASK_SPLIT: folds.by_task(traffic.tasks),
-    }
-    return tuple(
-        Row(split, method, measures.of(folds.held_out(parts, learn), traffic))
-        for split, parts in splits.items()
-        if parts
-        for method, learn in _learners(traffic, columns, seed).items()
-    )
+class Chosen(NamedTuple):
+    """What a threshold on our scores does on one split."""
+
+    split: str
+    cut: Cut
+
+
+def measure(traffic: Traffic, columns: Array, seed: int) -> tuple[tuple[Row, ...], tuple[Chosen, ...]]:
+    """Every method on the random split, and on the split by tasks where there are several; and ours by threshold."""
+    rows, chosen = [], []
+    for split, parts in _splits(traffic, seed):
+        for method, learn in _learners(traffic, columns, seed).items():
+            scores = folds.held_out(parts, learn)
+            rows.append(Row(split, method, measures.of(scores, traffic)))
+            if method == OURS:
+                chosen += [Chosen(split, measures.cut(threshold, scores, traffic)) for threshold in THRESHOLDS]
+    return tuple(rows), tuple(chosen)
+
+
+def _splits(traffic: Traffic, seed: int) -> Iterator[tuple[str, tuple[Rows, ...]]]:
+    yield RANDOM_SPLIT, folds.random(len(traffic.requests), _PARTS, seed)
+    if by_task := folds.by_task(traffic.tasks):
+        yield TASK_SPLIT, by_task
 
 
 def _learners(traffic: Traffic, columns: Array, seed: int) -> Mapping[str, Learner]:

@@ -10,10 +10,13 @@ APGR      average performance gap recovered, of RouteLLM (Ong et al. 2024, arXiv
 
           by the trapezoid rule; requests of equal score go together, as in random order. Random scores get 0.5.
           Mean over the pairs whose large model is better by at least 0.05: the formula divides by that gap.
+          PGR at one threshold is that at c = share of the requests with a lower score, mean over the same pairs.
 ECE       expected calibration error: in ten equal bins of the score, |mean score - share that was enough|, weighted
 Brier     mean of (score - enough)^2 over (request, small model) pairs
 """
 
+import itertools
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -32,6 +35,27 @@ class Measures(NamedTuple):
     apgr: float | None
     ece: float
     brier: float
+
+
+class Cut(NamedTuple):
+    """What one threshold does: `plan` is the share of requests below it, `pgr` is None as `apgr` is."""
+
+    threshold: float
+    plan: float
+    accuracy: float
+    pgr: float | None
+
+
+def cut(threshold: float, scores: Array, traffic: Traffic) -> Cut:
+    """What becomes of requests with these scores."""
+    plan = scores < threshold
+    found = [float((large - small)[plan].sum() / (large - small).sum()) for small, large in _pairs(traffic)]
+    return Cut(
+        threshold,
+        plan=float(plan.mean()),
+        accuracy=float((~plan[:, None] == (traffic.enough == 1)).mean()),
+        pgr=float(np.mean(found)) if found else None,
+    )
 
 
 def of(scores: Array, traffic: Traffic) -> Measures:
@@ -61,13 +85,15 @@ def auc(scores: Array, labels: Array) -> float:
 
 
 def _mean_apgr(scores: Array, traffic: Traffic) -> float | None:
-    found = [
-        apgr(scores, small, large)
-        for small in traffic.small.T
-        for large in traffic.large.T
-        if large.mean() - small.mean() >= _SMALLEST_GAP
-    ]
+    found = [apgr(scores, small, large) for small, large in _pairs(traffic)]
     return float(np.mean(found)) if found else None
+
+
+def _pairs(traffic: Traffic) -> Iterator[tuple[Array, Array]]:
+    """The scores of each small model beside those of each large one that is better."""
+    for small, large in itertools.product(traffic.small.T, traffic.large.T):
+        if large.mean() - small.mean() >= _SMALLEST_GAP:
+            yield small, large
 
 
 def apgr(scores: Array, small: Array, large: Array) -> float:

@@ -25,7 +25,7 @@ GOOD = {
     "stream": False,
     "class": "act",
     "score": 0.7312,
-    "classReason": "score 0.7312 >= 0.5",
+    "classReason": "score 0.7312 >= 0.38",
     "tier": "small",
     "tierReason": "Class",
     "endpoint": "10.0.0.1:8000",
@@ -33,7 +33,7 @@ GOOD = {
     "completionTokens": 40,
 }
 HEADING = "Request one (chat, model auto) ended at 2025-11-24 16:00:00 UTC: "
-CLASS = "It is of class act: score 0.7312 >= 0.5."
+CLASS = "It is of class act: score 0.7312 >= 0.38."
 OWN_TIER = "It was for the small tier: that is the tier of its class."
 TOKENS = "Its attempts took 12 tokens of prompts and 40 of answers."
 

@@ -74,7 +74,7 @@ def measured(labelled: traffic.Traffic, columns: traffic.Array) -> dict[tuple[st
     some = traffic.Traffic(
         labelled.requests[every], labelled.tasks[every], labelled.small[every], labelled.large[every]
     )
-    rows = evaluation.measure(some, columns[every], seed=0)
+    rows, _ = evaluation.measure(some, columns[every], seed=0)
     return {(row.split, row.method): row.measures for row in rows}
 
 

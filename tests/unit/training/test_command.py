@@ -45,6 +45,12 @@ def test_it_reports_and_writes_weights_that_the_router_reads(run: Run, data: Pat
         for method in ("ours", "random", "length", "tf-idf", "label")
     ]
     assert (report["measures"][0]["auc"], report["threshold"]["share"]) == (1.0, 0.5)
+    assert [(row["split"], row["threshold"]) for row in report["thresholds"]] == [
+        (split, threshold)
+        for split in ("random", "leave-one-task-out")
+        for threshold in (0.3, 0.34, 0.38, 0.42, 0.46, 0.5)
+    ]
+    assert report["thresholds"][5] == {"split": "random", "threshold": 0.5, "plan": 0.5, "accuracy": 1.0, "pgr": 1.0}
     document = json.loads(weights.read_text())
     assert document["provenance"]["command"] == "heterofleet train-classifier traffic.csv --seed 0"
     assert classify.Weights.parse(weights.read_text()).bias == document["bias"]
@@ -68,6 +74,9 @@ def test_people_get_a_table_and_the_threshold(run: Run, data: Path) -> None:
     assert lines[0] == "80 requests of 2 tasks; small models were enough for 50.0% of them."
     assert lines[2].split() == ["SPLIT", "METHOD", "ACCURACY", "AUC", "APGR", "ECE", "BRIER"]
     assert lines[3].split()[:2] == ["random", "ours"]
+    assert lines[lines.index("Ours, by classification.threshold:") + 2].split() == [
+        "SPLIT", "THRESHOLD", "PLAN", "ACCURACY", "PGR",
+    ]  # fmt: skip
     assert lines[-1].startswith("classification.threshold: 0.")
     assert lines[-1].endswith(" of these requests plan.")
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heterofleet.training import measures
-from heterofleet.training.measures import Measures
+from heterofleet.training.measures import Cut, Measures
 from heterofleet.training.traffic import Traffic
 
 
@@ -29,6 +29,17 @@ def test_all_measures_of_four_requests() -> None:
         brier=(2 * 0.01 + 2 * 0.36 + 0.36 + 0.16 + 0.01 + 0.81) / 8,
     )
     assert tuple(found) == pytest.approx(tuple(by_hand))
+
+
+def test_a_threshold_sends_what_lies_below_it_to_the_large_model() -> None:
+    # Of the second large model none is better than the first small one, so that two pairs of three count.
+    labelled = traffic([[0.0, 0.0], [0.0, 0.0], [1.0, 0.0], [1.0, 0.0]], [[1.0, 0.5]] * 4)
+    found = measures.cut(0.5, np.array([0.1, 0.5, 0.4, 0.9]), labelled)
+    assert found == Cut(0.5, plan=0.5, accuracy=(1 + 0 + 0 + 1 + 1 + 0 + 1 + 0) / 8, pgr=0.5)
+
+
+def test_no_gap_is_recovered_by_a_threshold_where_no_large_model_is_better() -> None:
+    assert measures.cut(0.5, np.array([0.2, 0.8]), traffic([[0.0], [1.0]], [[0.0], [1.0]])) == Cut(0.5, 0.5, 1.0, None)
 
 
 _SCORED: Any = st.lists(st.tuples(st.sampled_from([0.1, 0.2, 0.5, 0.7, 0.9]), st.booleans()), min_size=2, max_size=30)
