@@ -12,11 +12,11 @@ from heterofleet.api.policy import Limits
 from heterofleet.router import front, sse
 from heterofleet.router.inbound import Connection, Exchange, Front
 from heterofleet.router.openai import Operation
-from heterofleet.router.relay import StreamRelay
+from heterofleet.router.relay import Attempt, Edit, StreamRelay
 from heterofleet.router.splice import StreamScrubber
 from heterofleet.router.upstream import Connection as EngineConnection
 from heterofleet.router.upstream import Pool, UpstreamError
-from router.engines import DONE, delta, says, usage
+from router.engines import DONE, LAST, STREAM_HEAD, delta, piece, says, usage
 from router.site import site
 from router.wire import connected, post
 
@@ -61,7 +61,10 @@ class Transport:
 class Sink:
     """Takes an answer; it must end once at most."""
 
+    passes = None
+
     def __init__(self) -> None:
+        self.body = b""
         self.ends: list[object] = []
         self.data_after_end = False
 
@@ -69,6 +72,7 @@ class Sink:
         assert 200 <= status < 1000
 
     def data(self, data: bytes) -> None:
+        self.body += data
         self.data_after_end |= bool(self.ends)
 
     def complete(self) -> None:
@@ -135,24 +139,73 @@ async def test_whatever_engines_answer_ends_an_attempt_once(pieces, breaks):
 
 
 class Client:
-    def __init__(self) -> None:
+    def __init__(self, wire: Transport | None = None) -> None:
         self.sent = b""
+        self.wire = wire
 
     def send(self, data: bytes) -> None:
         self.sent += data
+
+
+class WiredClient(Client):
+    """A client that takes chunks; all of them are on its wire."""
+
+    def __init__(self) -> None:
+        super().__init__(Transport())
+
+    def send(self, data: bytes) -> None:
+        if data:
+            self.wire.write(piece(data))
 
 
 @given(st.lists(st.integers(0, 10_000), max_size=12), st.booleans())
 async def test_a_stream_is_the_same_however_it_is_cut(places, scrubs):
     stream = b": hello\n\n" + delta("a") + b"event: x\r\ndata: 1\r\n\r\n" + delta("b", "stop") + usage(7, 3) + DONE
     client, loop = Client(), asyncio.get_running_loop()
-    edit = StreamScrubber(Operation.CHAT, drop_usage=True, drop_logprobs=False).feed if scrubs else None
+    edit = Edit(StreamScrubber(Operation.CHAT, drop_usage=True, drop_logprobs=False).feed) if scrubs else None
     relay = StreamRelay(loop, client, abort=lambda: None, edit=edit, observe=None)
     for data in cuts(stream, places):
         relay.piece(data)
         assert sum(map(len, sse.Splitter().feed(client.sent))) == len(client.sent), "half an event was passed on"
     relay.ended(None)
     assert client.sent == (stream.replace(usage(7, 3), b"") if scrubs else stream)
+
+
+CHUNKS = st.sampled_from(
+    [delta("a"), delta("b" * 300), delta("c") + delta("d"), b"data: 5\r\n\n\n", b"data: x\r\n", b"\n", usage(7, 3),
+     DONE, b": 1\n\n", b"data:x\r\n0\r\n\n\n", b"data: y\r\n\r\n", b"data: half", b" of it\n\n", piece(delta("e"))[:-2]]
+)  # fmt: skip
+
+
+async def relayed(pieces: list[bytes], client: Client, *, scrubs: bool) -> StreamRelay:
+    """What an engine streams in these pieces behind its first event, on its way to a client."""
+    loop, engine = asyncio.get_running_loop(), EngineConnection(Pool("127.0.0.1", 1))
+    scrubber = StreamScrubber(Operation.CHAT, drop_usage=True, drop_logprobs=False)
+    edit = Edit(scrubber.feed, scrubber.marks) if scrubs else None
+    relay = StreamRelay(loop, client, abort=lambda: None, edit=edit, observe=None)
+    attempt = Attempt(loop, first_byte_seconds=1, stall_seconds=1, most_bytes=10_000)
+    engine.connection_made(Transport())
+    engine.send(b"request", attempt)
+    engine.data_received(STREAM_HEAD + piece(delta("first")))
+    attempt.follow(relay)
+    for data in pieces:
+        engine.data_received(data)
+    return relay
+
+
+@given(st.lists(CHUNKS, max_size=8), st.lists(st.integers(0, 10_000), max_size=6), st.booleans())
+async def test_a_stream_is_the_same_whether_its_chunks_are_read_or_pass(chunks, places, scrubs):
+    stream = [*map(piece, chunks), LAST]
+    pieces = cuts(b"".join(stream), places) if places else stream
+    read, passed = Client(), WiredClient()
+    expected = await relayed(pieces, read, scrubs=scrubs)
+    ended = await relayed(pieces, passed, scrubs=scrubs)
+    sink, engine = Sink(), EngineConnection(Pool("127.0.0.1", 1))
+    engine.connection_made(Transport())
+    engine.send(b"request", sink)
+    engine.data_received(STREAM_HEAD + passed.wire.written + LAST)
+    assert (sink.body, len(sink.ends)) == (read.sent, 1)
+    assert type(ended.error) is type(expected.error)
 
 
 @given(st.lists(st.sampled_from([b"data:", b"data: {}", b"\n", b"\n\n", b"\r\n", b"\r", b"[DONE]", b"x", b"id: 1\n"])))

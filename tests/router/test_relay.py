@@ -8,7 +8,7 @@ import pytest
 from heterofleet.api.labels import Tier
 from heterofleet.router.attempts import Attempts, Under
 from heterofleet.router.endpoints import Address, Registry, Sighting
-from heterofleet.router.relay import Attempt, StreamRelay, Withheld
+from heterofleet.router.relay import Attempt, Edit, StreamRelay, Withheld
 from heterofleet.router.upstream import ClosedEarly, ConnectFailed, Garbage, TimedOut
 from router import engines
 from router.engines import DONE, LAST, STREAM_HEAD, delta, piece, whole
@@ -33,10 +33,19 @@ class Clock:
 
 
 class Client:
-    """What of an exchange a relay uses."""
+    """What of an exchange a relay uses; its own wire where it has one."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_wire: bool = False) -> None:
         self.sent: list[bytes] = []
+        self.written: list[bytes] = []
+        self.closing = False
+        self.wire = self if has_wire else None
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
 
     def send(self, data: bytes) -> None:
         if data:
@@ -47,14 +56,14 @@ class Follower:
     """Takes pieces as a relay does; `told` is called with each."""
 
     def __init__(self, clock: Clock, told=lambda data: None) -> None:
-        self.clock, self.told = clock, told
+        self.clock, self.told, self.last_at, self.passes = clock, told, 0.0, None
         self.pieces: list[bytes] = []
         self.ends: list[object] = []
 
-    def piece(self, data: bytes) -> float:
+    def piece(self, data: bytes) -> None:
         self.pieces.append(data)
+        self.last_at = self.clock.time()
         self.told(data)
-        return self.clock.time()
 
     def ended(self, error) -> None:
         self.ends.append(error)
@@ -69,8 +78,8 @@ def attempt(clock: Clock, *, most_bytes: int = 1000, hold=None) -> Attempt:
     return Attempt(clock, first_byte_seconds=30, stall_seconds=5, most_bytes=most_bytes, hold=hold)
 
 
-def relay(clock: Clock, *, edit=None, observe=None) -> tuple[StreamRelay, Client, list[str]]:
-    client, aborted = Client(), []
+def relay(clock: Clock, *, edit=None, observe=None, has_wire=False) -> tuple[StreamRelay, Client, list[str]]:
+    client, aborted = Client(has_wire=has_wire), []
     return (
         StreamRelay(clock, client, abort=lambda: aborted.append("aborted"), edit=edit, observe=observe),
         client,
@@ -168,7 +177,8 @@ async def test_pieces_pass_as_they_come_and_are_timed(clock):
     made, client, _ = relay(clock, observe=gaps.append)
     for text, now in (("a", 101.0), ("b", 101.5), ("c", 103.5)):
         clock.now = now
-        assert made.piece(delta(text)) == now
+        made.piece(delta(text))
+        assert made.last_at == now
     made.ended(None)
     assert client.sent == [delta("a"), delta("b"), delta("c")]
     assert (made.first_at, gaps, made.pieces, made.done.done(), made.error) == (101.0, [0.5, 2.0], 3, True, None)
@@ -208,7 +218,7 @@ async def test_an_edit_that_withholds_ends_the_stream_and_the_engines_work(clock
             raise Withheld("not this")
         return data.upper()
 
-    made, client, aborted = relay(clock, edit=edit)
+    made, client, aborted = relay(clock, edit=Edit(edit))
     made.piece(b"data: a\n\n")
     made.piece(b"data: secret\n\n")
     made.ended(None)
@@ -220,6 +230,62 @@ async def test_the_tail_has_what_an_engine_writes_last_however_it_is_cut(clock):
     for number in range(10):
         made.piece(b"data: %d\n\n" % number)
     assert made.tail == b"".join(b"data: %d\n\n" % number for number in range(4, 10))
+
+
+async def test_one_whole_chunk_of_events_passes_as_it_came_and_is_timed_and_kept_for_the_tail(clock):
+    gaps = []
+    made, client, _ = relay(clock, observe=gaps.append, has_wire=True)
+    made.piece(delta("a"))
+    clock.now += 0.5
+    two = piece(delta("b") + delta("c"))
+    assert [made.passes(two), made.passes(piece(DONE))] == [True, True]
+    assert (client.sent, client.written) == ([delta("a")], [two, piece(DONE)])
+    assert (gaps, made.last_at, made.pieces) == ([0.5, 0.0], 100.5, 3)
+    assert made.tail == delta("a") + two + piece(DONE)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        piece(delta("b")) + piece(delta("c")),
+        piece(delta("b"))[:-1],
+        piece(delta("b")[:-1]),
+        piece(b": comment\n\n"),
+        piece(b"x" + delta("b")),
+        piece(b"data: " + b"x" * 4096 + b"\n\n"),
+        b"0" + piece(delta("b")),
+        piece(delta("b")).upper(),
+        b"+" + piece(delta("b")),
+        LAST,
+        b"",
+    ],
+)
+async def test_what_is_not_one_whole_chunk_of_events_has_to_be_read(clock, data):
+    made, client, _ = relay(clock, has_wire=True)
+    made.piece(delta("a"))
+    assert (made.passes(data), client.written, made.pieces) == (False, [], 1)
+
+
+async def test_no_chunk_passes_unread_within_an_event_after_an_error_or_to_a_client_that_has_gone(clock):
+    for what_was in ("half an event", "an error", "gone"):
+        made, client, _ = relay(clock, has_wire=True)
+        made.piece(b"data: ha" if what_was == "half an event" else delta("a"))
+        if what_was == "an error":
+            made.ended(Garbage("x"))
+        client.closing = what_was == "gone"
+        assert (made.passes(piece(delta("b"))), client.written) == (False, [])
+
+
+async def test_chunks_pass_unread_only_where_no_edit_concerns_them_and_the_client_takes_chunks(clock):
+    marked = Edit(lambda data: data, (b'"usage"',))
+    made, _, _ = relay(clock, edit=marked, has_wire=True)
+    made.piece(delta("a"))
+    assert [made.passes(piece(delta("b"))), made.passes(piece(b'data: {"usage":1}\n\n'))] == [True, False]
+    screened, _, _ = relay(clock, edit=Edit(lambda data: data), has_wire=True)
+    assert screened.passes is None
+    unchunked, _, _ = relay(clock)
+    unchunked.piece(delta("a"))
+    assert not unchunked.passes(piece(delta("b")))
 
 
 async def under_way(engine: engines.Engine, attempts: Attempts, **more) -> tuple[Under, Attempt]:
@@ -326,7 +392,7 @@ async def test_half_an_event_waits_for_the_rest_so_that_an_error_can_follow_what
 
 
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r", b"\n"])
-@pytest.mark.parametrize("edit", [None, lambda data: data])
+@pytest.mark.parametrize("edit", [None, Edit(lambda data: data)])
 async def test_the_last_event_is_passed_on_whatever_ends_its_line(clock, end, edit):
     made, client, _ = relay(clock, edit=edit)
     made.piece(delta("a"))

@@ -105,6 +105,11 @@ class Exchange:
         if data:
             self._connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
+    @property
+    def wire(self) -> asyncio.Transport | None:
+        """Where chunks may go as they came, past `send`; None where the answer that was begun has no chunks."""
+        return self._connection.transport if self._chunked else None
+
     def end(self) -> None:
         """Ends an answer that was begun."""
         if self._chunked:

@@ -116,6 +116,11 @@ class StreamScrubber:
         self._drop_logprobs = drop_logprobs
         self._splitter = sse.Splitter()
 
+    @property
+    def marks(self) -> tuple[bytes, ...]:
+        """Without any of these whole events leave as they are."""
+        return (b'"usage"',) * self._drop_usage + (b'"logprobs"',) * self._drop_logprobs
+
     def feed(self, data: bytes) -> bytes:
         """What may leave now; the beginning of an event waits for its end."""
         if not self._splitter.held and data.endswith(b"\n\n") and not self._concerns(data):
