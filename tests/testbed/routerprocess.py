@@ -16,7 +16,11 @@ from testbed.controlplane import Cluster
 
 _SOURCES: Final = Path(__file__).parents[2] / "operator"
 STOP_SECONDS: Final = 10.0
-_MOUNTS: Final = {"/etc/heterofleet/keys": "keys", "/etc/heterofleet/store": "store-password"}
+_MOUNTS: Final = {
+    "/etc/heterofleet/engine-keys": "engine-keys",
+    "/etc/heterofleet/keys": "keys",
+    "/etc/heterofleet/store": "store-password",
+}
 """Where a router's Secrets are mounted, and the option that names another place."""
 
 Manifest = dict[str, Any]

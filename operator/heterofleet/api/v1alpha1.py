@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from heterofleet.api.base import Labels, Model, Rule
+from heterofleet.api.base import Labels, Model, ObjectName, Rule
 from heterofleet.api.conditions import FleetStatus
 from heterofleet.api.labels import FleetKey, Manifest, Tier
 from heterofleet.api.placement import Placement
@@ -69,6 +69,20 @@ class Rollout(Model):
     )
 
 
+class EngineKeys(Model):
+    """The keys between routers and engines."""
+
+    secret: ObjectName = Field(
+        description="Secret of the ring: each entry is one key. Routers send the entry `current`, read live; an engine"
+        " accepts every entry that was there when it started, so that `next` can become `current` before engines roll.",
+    )
+    enforced: bool = Field(
+        True,
+        description="Engines refuse who sends no key of the ring. False: routers send one and engines ask for none, the"
+        " step between a fleet without keys and one with them.",
+    )
+
+
 class Monitoring(Model):
     """Objects for the Prometheus operator, made where its APIs exist."""
 
@@ -105,6 +119,10 @@ class FleetSpec(Model):
     large: TierSpec
     small: TierSpec
     router: RouterSpec = RouterSpec()
+    engine_keys: EngineKeys | None = Field(
+        None,
+        description="Keys between routers and engines; engines take requests from whoever reaches them unless given.",
+    )
     scaling: Scaling = Scaling()
     rollout: Rollout = Rollout()
     monitoring: Monitoring = Monitoring()

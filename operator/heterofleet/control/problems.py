@@ -86,17 +86,20 @@ def of_routers(pods: Iterable[PodRecord]) -> list[Finding]:
 
 
 def mounts_due_at(pods: Iterable[PodRecord]) -> datetime | None:
-    """When a router that still waits for its volumes has waited too long; None when none does."""
+    """When a pod that still waits for its volumes has waited too long; None when none does."""
     waiting = (pod.created for pod in pods if pod.scheduled and not (pod.mounted or pod.terminating))
     return min((created + timedelta(seconds=MOUNT_SECONDS) for created in waiting), default=None)
 
 
-def of_mounts(pods: Iterable[PodRecord], secrets: Sequence[str], now: datetime) -> list[Finding]:
-    """What routers have mounted and is not there. A Secret's absence shows in no other way to who may read none."""
+def of_mounts(pods: Iterable[PodRecord], secrets: Sequence[str], now: datetime, whose: str = "") -> list[Finding]:
+    """What pods have mounted and is not there. A Secret's absence shows in no other way to who may read none.
+
+    `whose` begins the sentence where the condition does not say it.
+    """
     due = mounts_due_at(pods)
     if not secrets or due is None or now < due:
         return []
-    sentence = f"router: a pod waits for its volumes: is there a Secret {' and a Secret '.join(secrets)}?"
+    sentence = f"{whose}a pod waits for its volumes: is there a Secret {' and a Secret '.join(secrets)}?"
     return [Finding(Reason.SECRET_MISSING, sentence)]
 
 

@@ -20,6 +20,7 @@ from heterofleet.cluster import errors
 from heterofleet.cluster.cache import Cache
 from heterofleet.cluster.client import Cluster
 from heterofleet.cluster.objects import Ref
+from heterofleet.cluster.records import PodRecord
 from heterofleet.control import groups, problems, progress, steps
 from heterofleet.control.events import EventSink
 from heterofleet.control.observe import FleetView
@@ -73,7 +74,7 @@ def facts(
     return Facts(
         tiers={
             Tier.LARGE: _large(fleet, looked, step, said, revisions[Role.LARGE], now),
-            Tier.SMALL: _small(fleet, looked, step, said, revisions[Role.SMALL]),
+            Tier.SMALL: _small(fleet, looked, step, said, revisions[Role.SMALL], now),
         },
         router=router,
         endpoint=names.endpoint(fleet.metadata.name, fleet.metadata.namespace, fleet.spec.router.service.port),
@@ -83,7 +84,7 @@ def facts(
         problems=[
             *written,
             *problems.of_routers(looked.view.router_pods),
-            *problems.of_mounts(looked.view.router_pods, mounts.secrets(fleet.spec.router), now),
+            *problems.of_mounts(looked.view.router_pods, mounts.secrets(mounts.of_router(fleet.spec)), now, "router: "),
             *problems.of_templates(looked.view),
         ],
         updates=(*step.updates, *router.updates),
@@ -223,12 +224,12 @@ def _large(
         holds=step.holds[Tier.LARGE],
         waiting=step.shortage.get(Tier.LARGE, ""),
         progress=next((f"instance {i.index}, {i.progress}" for i in instances if i.progress), ""),
-        problems=[*problems.of_instances(instances), *problems.of_pods(looked.view.pods(Tier.LARGE))],
+        problems=[*problems.of_instances(instances), *_of_pods(fleet, looked.view.pods(Tier.LARGE), now)],
     )
 
 
 def _small(
-    fleet: HeterogeneousDeployment, looked: Looked, step: Step, said: Mapping[str, str], revision: str
+    fleet: HeterogeneousDeployment, looked: Looked, step: Step, said: Mapping[str, str], revision: str, now: datetime
 ) -> TierFacts:
     return TierFacts(
         target=looked.wanted.targets[Tier.SMALL],
@@ -243,8 +244,12 @@ def _small(
         waiting=step.shortage.get(Tier.SMALL, ""),
         progress=next((f"{p.name} {said[p.uid]}" for p in looked.view.pods(Tier.SMALL) if p.uid in said), ""),
         restarting=problems.restarting(looked.view.pods(Tier.SMALL)),
-        problems=problems.of_pods(looked.view.pods(Tier.SMALL)),
+        problems=_of_pods(fleet, looked.view.pods(Tier.SMALL), now),
     )
+
+
+def _of_pods(fleet: HeterogeneousDeployment, pods: Sequence[PodRecord], now: datetime) -> list[Finding]:
+    return [*problems.of_pods(pods), *problems.of_mounts(pods, mounts.secrets(mounts.of_engine(fleet.spec)), now)]
 
 
 def _gpus(view: FleetView, tier: Tier, resource: str) -> int:

@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from heterofleet.api.conditions import Reason
-from heterofleet.api.labels import FleetKey
+from heterofleet.api.labels import FleetKey, Tier
 from heterofleet.api.routing import CONFIG_KEY, VERSIONS
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.cluster.objects import Observed, Ref
 from heterofleet.cluster.records import PodRecord
 from heterofleet.control import problems
 from heterofleet.control.observe import FleetView
-from heterofleet.desired import children, names
+from heterofleet.desired import children, mounts, names
 from heterofleet.desired.children import Kind
 from heterofleet.metrics.scrape import Engines, RouterAnswer
 from heterofleet.status import Finding, RouterFacts
@@ -56,7 +56,8 @@ class RouterCheck:
     async def look(self, fleet: HeterogeneousDeployment, view: FleetView, digest: str, now: datetime) -> RouterFacts:
         """The routers as they are, held to the config of `digest`."""
         configured = await self.check(fleet.key, digest, view.router_pods, now)
-        due = problems.mounts_due_at(view.router_pods)
+        engines = () if mounts.ring_of_engines(fleet.spec) is None else (*view.pods(Tier.LARGE), *view.pods(Tier.SMALL))
+        due = problems.mounts_due_at((*view.router_pods, *engines))
         if due is not None and now < due:
             self._mounts_due[fleet.key] = due
         else:

@@ -14,7 +14,7 @@ from heterofleet.api.engine import Dtype
 from heterofleet.api.labels import Manifest, Tier
 from heterofleet.api.tier import TierSpec
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
-from heterofleet.desired import children, names
+from heterofleet.desired import children, mounts, names
 
 CACHE_FOLDER: Final = "/cache"
 MODEL_FOLDER: Final = "/model"
@@ -81,7 +81,7 @@ def _limits(spec: TierSpec) -> Iterator[str]:
 def environment(fleet: HeterogeneousDeployment, tier: Tier) -> list[Manifest]:
     """The container's variables; one that the user names takes the place of ours."""
     spec = fleet.spec.tier(tier)
-    ours = [*_identity(), *_group(fleet, tier), *_model(fleet, tier), *_libraries(spec)]
+    ours = [*_identity(), *_group(fleet, tier), *_keys(fleet), *_model(fleet, tier), *_libraries(spec)]
     by_name = {variable["name"]: variable for variable in ours}
     for variable in spec.engine.env:
         by_name[variable.name] = children.dumped(variable)
@@ -117,6 +117,12 @@ def _group(fleet: HeterogeneousDeployment, tier: Tier) -> Iterator[Manifest]:
         service = f"{stem}$(HETEROFLEET_INSTANCE).{fleet.metadata.namespace}.svc"
         yield _value("HETEROFLEET_GROUP_SERVICE", service)
     yield _value("HETEROFLEET_DRAIN_SECONDS", str(spec.lifecycle.drain_timeout_seconds))
+
+
+def _keys(fleet: HeterogeneousDeployment) -> Iterator[Manifest]:
+    """The supervisor hands the keys to vLLM in a file: arguments and variables can be seen by others."""
+    if mounts.ring_of_engines(fleet.spec) is not None:
+        yield _value("HETEROFLEET_KEYS_DIR", mounts.ENGINE_KEYS)
 
 
 def _model(fleet: HeterogeneousDeployment, tier: Tier) -> Iterator[Manifest]:

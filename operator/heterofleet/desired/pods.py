@@ -15,7 +15,7 @@ from heterofleet.api.placement import Placement
 from heterofleet.api.storage import ModelCache
 from heterofleet.api.tier import TierSpec
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
-from heterofleet.desired import children, engine, gang, names, overlay, packing, revision
+from heterofleet.desired import children, engine, gang, mounts, names, overlay, packing, revision
 from heterofleet.desired.children import stated
 from heterofleet.desired.platform import Platform
 from heterofleet.desired.revision import Role
@@ -93,7 +93,7 @@ def _pod_spec(fleet: HeterogeneousDeployment, tier: Tier, container: Manifest, s
         affinity=packing.affinity(placement, tier),
         topologySpreadConstraints=packing.spread(selector, tier),
         containers=[container],
-        volumes=list(_volumes(spec, supervisor)),
+        volumes=[*_volumes(spec, supervisor), *(mounted.volume for mounted in mounts.of_engine(fleet.spec))],
     )
 
 
@@ -115,7 +115,7 @@ def _container(fleet: HeterogeneousDeployment, tier: Tier, image: str, startup_s
             {"name": "supervisor", "containerPort": engine.SUPERVISOR_PORT, "protocol": "TCP"},
         ],
         "resources": _resources(spec),
-        "volumeMounts": list(_mounts(spec)),
+        "volumeMounts": [*_mounts(spec), *(mounted.mount for mounted in mounts.of_engine(fleet.spec))],
         **_probes(startup_seconds),
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "terminationMessagePolicy": "FallbackToLogsOnError",

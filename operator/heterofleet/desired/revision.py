@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from heterofleet.api import labels
 from heterofleet.api.labels import Tier
-from heterofleet.api.router import RouterSpec
 from heterofleet.api.tier import Lifecycle
-from heterofleet.api.v1alpha1 import HeterogeneousDeployment
+from heterofleet.api.v1alpha1 import FleetSpec, HeterogeneousDeployment
+from heterofleet.desired import mounts
 
 REVISION_LENGTH: Final = 8
 
@@ -69,15 +69,17 @@ def revision(spec_hash: str) -> str:
 
 def shape(fleet: HeterogeneousDeployment, role: Role) -> dict[str, Any]:
     """The fields that `spec_hash` is taken of, and the value of the annotation that asks for a roll."""
-    fields = _router_shape(fleet.spec.router) if role is Role.ROUTER else _tier_shape(fleet, Tier(role))
+    fields = _router_shape(fleet.spec) if role is Role.ROUTER else _tier_shape(fleet, Tier(role))
     roll = fleet.metadata.annotations.get(labels.ROLL)
     return fields if roll is None else {**fields, labels.ROLL: roll}
 
 
-def _router_shape(spec: RouterSpec) -> dict[str, Any]:
+def _router_shape(fleet: FleetSpec) -> dict[str, Any]:
+    spec = fleet.router
     fields = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, include=_ROUTER_FIELDS)
     redis, file = spec.store.redis, spec.store.file
     mounted = {
+        "engineKeysSecret": None if fleet.engine_keys is None else fleet.engine_keys.secret,
         "keysSecret": spec.auth.keys_secret,
         "passwordSecret": None if redis is None or redis.password_secret is None else dict(redis.password_secret),
         "storeClaim": None if file is None else file.persistent_volume_claim,
@@ -95,5 +97,8 @@ def _tier_shape(fleet: HeterogeneousDeployment, tier: Tier) -> dict[str, Any]:
     other = fleet.spec.tier(Tier.SMALL if tier is Tier.LARGE else Tier.LARGE).model.served_name
     if other is not None:
         fields["otherServedName"] = other
+    ring = mounts.ring_of_engines(fleet.spec)
+    if ring is not None:
+        fields["engineKeysSecret"] = ring
     # A field of which only parts count that do not differ from their defaults is the same as no field.
     return {key: value for key, value in fields.items() if value != {}}

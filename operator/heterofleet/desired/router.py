@@ -93,7 +93,7 @@ def _pod_spec(fleet: HeterogeneousDeployment, platform: Platform) -> Manifest:
             }
         ],
         "containers": [_container(fleet, platform.router_image)],
-        "volumes": [{"name": "tmp", "emptyDir": {}}, *(m.volume for m in mounts.of_router(fleet.spec.router))],
+        "volumes": [{"name": "tmp", "emptyDir": {}}, *(m.volume for m in mounts.of_router(fleet.spec))],
     }
 
 
@@ -125,7 +125,7 @@ def _container(fleet: HeterogeneousDeployment, image: str) -> Manifest:
         },
         "volumeMounts": [
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  without a store the only place it may write to
-            *(mounted.mount for mounted in mounts.of_router(spec)),
+            *(mounted.mount for mounted in mounts.of_router(fleet.spec)),
         ],
         "securityContext": {
             "allowPrivilegeEscalation": False,

@@ -63,11 +63,11 @@ def test_a_pod_that_keeps_exiting_is_told_until_it_is_ready_again():
     assert problems.restarting([replace(exited, ready=True)]) == ""
 
 
-def test_a_missing_secret_shows_in_a_router_that_waits_for_its_volumes() -> None:
+def test_a_missing_secret_shows_in_a_pod_that_waits_for_its_volumes() -> None:
     created = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     waiting = pod("a", scheduled=True, mounted=False)
     late = created + timedelta(seconds=30)
-    assert problems.of_mounts([waiting, pod("b")], ["keys", "redis"], late) == [
+    assert problems.of_mounts([waiting, pod("b")], ["keys", "redis"], late, "router: ") == [
         Finding(
             Reason.SECRET_MISSING,
             "router: a pod waits for its volumes: is there a Secret keys and a Secret redis?",

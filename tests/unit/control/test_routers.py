@@ -148,3 +148,12 @@ async def test_a_router_without_its_volumes_is_looked_at_again_when_it_has_waite
     assert check.wake_at(fleet.key) == at(30)
     await check.look(fleet, view(2, stuck), DIGEST, at(30))
     assert check.wake_at(fleet.key) is None
+
+
+@pytest.mark.parametrize(("keys", "again"), [({}, None), ({"engineKeys": {"secret": "ring"}}, at(30))])
+async def test_an_engine_without_its_ring_is_looked_at_again_when_it_has_waited_too_long(keys, again):
+    check = RouterCheck(Routers())
+    fleet = fleets.fleet(**keys)
+    stuck = replace(router_pod("e-1"), scheduled=True, mounted=False)
+    await check.look(fleet, replace(view(2), small_pods={"r": (stuck,)}), DIGEST, at(0))
+    assert check.wake_at(fleet.key) == again

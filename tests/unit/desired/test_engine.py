@@ -3,7 +3,7 @@
 import pytest
 
 from heterofleet.api.labels import Manifest, Tier
-from heterofleet.desired import engine, routing
+from heterofleet.desired import engine, pods, routing
 from unit.desired import fleets
 
 
@@ -50,6 +50,25 @@ def test_every_engine_answers_to_every_name_that_a_router_lets_through(names: di
         assert served[0] == endpoints.served_name == fleet.served_name(tier)
         assert sorted(served) == sorted(known)
     assert len(known) == len(set(known))
+
+
+@pytest.mark.parametrize("tier", Tier)
+def test_engines_that_ask_for_keys_have_the_ring_where_their_supervisor_looks(tier: Tier) -> None:
+    fleet = fleets.fleet(engineKeys={"secret": "ring"})
+    spec = pods.engine_template(fleet, tier, fleets.PLATFORM).body["spec"]
+    (container,) = spec["containers"]
+    assert spec["volumes"][-1] == {"name": "engine-keys", "secret": {"secretName": "ring"}}
+    place = {"name": "engine-keys", "mountPath": "/etc/heterofleet/engine-keys", "readOnly": True}
+    assert container["volumeMounts"][-1] == place
+    assert {"name": "HETEROFLEET_KEYS_DIR", "value": place["mountPath"]} in container["env"]
+    assert "ring" not in " ".join(container["args"])
+
+
+@pytest.mark.parametrize("keys", [None, {"secret": "ring", "enforced": False}])
+def test_engines_that_ask_for_none_have_nothing_of_the_ring(keys: Manifest | None) -> None:
+    given = {} if keys is None else {"engineKeys": keys}
+    plain = pods.engine_template(fleets.fleet(), Tier.LARGE, fleets.PLATFORM)
+    assert pods.engine_template(fleets.fleet(**given), Tier.LARGE, fleets.PLATFORM) == plain
 
 
 def test_a_tier_named_like_the_fleet_keeps_its_name() -> None:

@@ -257,6 +257,15 @@ def test_replicas_and_address_of_the_router_roll_nothing(path: str, value: Any) 
     assert Hashes.of(changed("router", path, value)) == BEFORE
 
 
+def test_keys_between_routers_and_engines_roll_all_who_have_them_mounted() -> None:
+    sent = Hashes.of(fleets.fleet(engineKeys={"secret": "ring", "enforced": False}))
+    asked = Hashes.of(fleets.fleet(engineKeys={"secret": "ring"}))
+    another = Hashes.of(fleets.fleet(engineKeys={"secret": "another"}))
+    assert sent.differ_from(BEFORE) == {"router"}
+    assert asked.differ_from(sent) == {"large", "small"}
+    assert another.differ_from(asked) == {"large", "small", "router"}
+
+
 def test_other_parts_of_the_spec_roll_nothing() -> None:
     others = {
         "scaling": {"gpuBudget": 64, "overrideSeconds": 60},

@@ -56,7 +56,9 @@ def test_routers_without_a_file_come_one_ahead() -> None:
 
 def test_the_secrets_that_a_router_waits_for_are_those_that_it_mounts() -> None:
     one = {"address": "redis:6379", "passwordSecret": {"name": "keys", "key": "password"}}
-    spec = fleets.fleet(router={"auth": {"keysSecret": "keys"}, "store": {"redis": one}}).spec.router
-    assert [mount.path for mount in mounts.of_router(spec)] == ["/etc/heterofleet/keys", "/etc/heterofleet/store"]
-    assert mounts.secrets(spec) == ("keys",)
-    assert mounts.secrets(fleets.fleet().spec.router) == ()
+    router = {"auth": {"keysSecret": "keys"}, "store": {"redis": one}}
+    mounted = tuple(mounts.of_router(fleets.fleet(router=router, engineKeys={"secret": "ring"}).spec))
+    places = ["/etc/heterofleet/engine-keys", "/etc/heterofleet/keys", "/etc/heterofleet/store"]
+    assert [mount.path for mount in mounted] == places
+    assert mounts.secrets(mounted) == ("ring", "keys")
+    assert tuple(mounts.of_router(fleets.fleet().spec)) == ()
