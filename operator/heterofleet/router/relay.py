@@ -21,7 +21,8 @@ from heterofleet.router.upstream import Garbage, TimedOut, UpstreamError
 
 _BEGINNINGS: Final = (b"data:", b"event:", b"id:", b"retry:", b":", b"\n", b"\r\n")
 _EVENT_ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
-_PLAIN_END: Final = b"\n\n\r\n"
+_PLAIN_END: Final = b"}\n\n\r\n"
+_USAGE: Final = b'"usage"'
 _LONGEST_PLAIN: Final = 4096
 _NEVER: Final = b"\r"
 LAST_PIECES: Final = 6
@@ -179,7 +180,11 @@ class Edit(NamedTuple):
 
 
 class StreamRelay:
-    """Passes a stream on to a client. `done` ends with the stream; `error` says how, if not well."""
+    """Passes a stream on to a client. `done` ends with the stream; `error` says how, if not well.
+
+    Of pieces that pass unread none is kept: what is not touched again by the next one leaves the processor's cache to
+    the thousand other streams.
+    """
 
     __slots__ = (
         "_abort", "_at_boundary", "_clear", "_exchange", "_feed", "_held", "_last", "_marks", "_now", "_observe",
@@ -199,7 +204,7 @@ class StreamRelay:
         self._observe = observe
         self._wire = exchange.wire
         self._feed, marks = edit or Edit(None, ())
-        self._marks = marks or ()
+        self._marks = tuple({_USAGE, *(marks or ())})
         self.passes = None if marks is None else self._pass
         self._at_boundary = True
         self._clear = False
@@ -249,7 +254,8 @@ class StreamRelay:
             self._observe(now - self.last_at)
         self.last_at = now
         self.pieces += 1
-        self._last.append(data)
+        if self._last:
+            self._last.clear()
         wire.write(data)
         return True
 
@@ -279,7 +285,7 @@ class StreamRelay:
 
     @property
     def tail(self) -> bytes:
-        """The last pieces, which tell the usage and whether the stream came to its end."""
+        """The last pieces that were read, which tell the usage and whether the stream came to its end."""
         return b"".join(self._last)
 
     def _stop(self, error: UpstreamError | Withheld) -> None:

@@ -72,7 +72,8 @@ class Connection(asyncio.Protocol):
         self._status = 0
         self._until_close = False
         self._paused = False
-        self._chunk_ended = self._between_chunks = False
+        self._chunk_ended = False
+        self._passes: Callable[[bytes], bool] | None = None
         self.answers = 0
         self.heard = False
         self.closed = False
@@ -98,7 +99,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Ends the connection, and so the request: an engine stops generating for a client that has gone."""
-        self._sink = None
+        self._sink = self._passes = None
         if not self.closed:
             self.closed = True
             self._transport.abort()
@@ -110,18 +111,21 @@ class Connection(asyncio.Protocol):
             (self._transport.pause_reading if pressed else self._transport.resume_reading)()
 
     def data_received(self, data: bytes) -> None:
+        passes = self._passes
+        if passes is not None and passes(data):
+            return
         sink = self._sink
         if sink is None:
             # Nobody asked: an answer to nothing makes the next one unreliable.
             self.abort()
             return
-        # Between two chunks the parser holds nothing of either, so that it need not see those that are passed on.
-        if self._between_chunks and sink.passes is not None and sink.passes(data):
-            return
         self.heard = True
+        self._passes = None
         try:
             self._parser.feed_data(data)
-            self._between_chunks = self._chunk_ended and data.endswith(b"\r\n")
+            if self._chunk_ended and data.endswith(b"\r\n"):
+                # Between two chunks the parser holds nothing of either, so that it need not see those that pass.
+                self._passes = sink.passes
         except httptools.HttpParserUpgrade:
             self._fail(Garbage("the engine changed the protocol"))
         except httptools.HttpParserError as exc:  # What a callback raises comes as one of these too.
