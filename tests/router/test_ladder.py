@@ -213,9 +213,8 @@ async def test_an_answer_is_given_again_in_the_form_that_is_asked_for(tmp_path, 
         answer = await made.ask(temperature=0, stream=second)
         said = streamed(answer.body) if second else text(answer)
         assert said == "hello"
-        if not first:
-            assert (answer.headers["x-heterofleet-cache"], len(made.small[0].received)) == ("exact", 1)
-            assert await made.counts() == {("act", "ok", "small"): 1.0, ("act", "cached", "none"): 1.0}
+        assert (answer.headers["x-heterofleet-cache"], len(made.small[0].received)) == ("exact", 1)
+        assert await made.counts() == {("act", "ok", "small"): 1.0, ("act", "cached", "none"): 1.0}
 
 
 async def test_an_old_answer_is_given_where_no_engine_gives_a_new_one(tmp_path):
@@ -228,6 +227,24 @@ async def test_an_old_answer_is_given_where_no_engine_gives_a_new_one(tmp_path):
             answer = await made.ask("act", "x-heterofleet-cache: allow")
         found = (text(answer), answer.headers["x-heterofleet-cache"], answer.headers["x-heterofleet-degraded"])
         assert found == ("hello", "stale", "true")
+
+
+async def test_an_old_answer_of_the_large_tier_is_given_only_where_no_engine_gives_a_new_one(tmp_path):
+    script = turns(says("hello"), says("again"), status(500))
+    async with site(tmp_path, [], [script], cache={"exact": {"use": "Deterministic"}}, retry={"attempts": 0}) as made:
+        found = [await made.ask("plan", temperature=0) for _ in range(3)]
+        assert [text(answer) for answer in found] == ["hello", "again", "again"]
+        assert [answer.headers.get("x-heterofleet-cache") for answer in found] == [None, None, "stale"]
+        answer = await made.ask("plan", temperature=1)
+        assert (answer.status, answer.headers["x-heterofleet-attempts"]) == (502, "1")
+
+
+async def test_no_old_answer_is_given_where_policy_does_not_want_one(tmp_path):
+    script = turns(says("hello"), status(500))
+    cache = {"exact": {"use": "Deterministic"}}
+    fallback = {"cached": False}
+    async with site(tmp_path, [], [script], cache=cache, retry={"attempts": 0}, fallback=fallback) as made:
+        assert [(await made.ask("plan", temperature=0)).status for _ in range(2)] == [200, 502]
 
 
 REVIEWS = {

@@ -10,7 +10,8 @@ import pytest
 from heterofleet.router.embedding import Embedder
 from router import engines
 from router.engines import Engine, Received, Script, engine, says
-from router.running import Running, asked, config, running
+from router.running import Running, asked, config, running, until
+from router.site import speaks
 
 VECTORS = {"Where is Oslo?": [1.0, 0.0], "In which country is Oslo?": [0.999, 0.04], "Where is Lima?": [0.0, 1.0]}
 
@@ -173,6 +174,68 @@ async def test_an_exact_answer_is_given_again_whole_or_as_a_stream(tmp_path: Pat
         assert "x-heterofleet-cache" not in (await router.ask(temperature=1)).headers
         assert await router.metrics("cache_hits_total") == {("exact", "act"): 1}
         assert await router.metrics("requests_total") == {("act", "ok", "small"): 2, ("act", "cached", "none"): 1}
+
+
+QUIET = "I'm sorry, but I can't help with that."
+
+
+@pytest.mark.parametrize("first", ["Hello", "", QUIET])
+async def test_a_stream_is_kept_only_where_a_whole_answer_would_be(tmp_path: Path, first: str):
+    cache = {"exact": {"use": "Deterministic"}}
+    async with engine(speaks(first)) as small, running(tmp_path, config([small], cache=cache)) as router:
+        stream = await router.ask(temperature=0, stream=True)
+        small.script = says("Fresh")
+        again = await router.ask(temperature=0)
+        kept = first == "Hello"
+        assert (said(again.body), again.headers.get("x-heterofleet-cache")) == (
+            ("Hello", "exact") if kept else ("Fresh", None)
+        )
+        assert b'"usage"' not in stream.body
+        if kept:
+            # What a client that streams did not ask for is there for one that does not.
+            assert orjson.loads(again.body)["usage"] == {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+
+
+async def test_a_stream_that_broke_off_is_not_kept(tmp_path: Path):
+    cache = {"exact": {"use": "Deterministic"}}
+    cut = engines.writes(engines.STREAM_HEAD + engines.piece(engines.delta("Hel")), close=True)
+    async with engine(cut) as small, running(tmp_path, config([small], cache=cache)) as router:
+        await router.ask(temperature=0, stream=True)
+        small.script = says("Hello")
+        again = await router.ask(temperature=0)
+        assert (said(again.body), again.headers.get("x-heterofleet-cache")) == ("Hello", None)
+
+
+async def test_what_is_kept_of_a_stream_is_what_the_rules_let_pass(tmp_path: Path):
+    rules = [{"name": "card", "pattern": r"\d{4}-\d{4}", "action": "Redact", "replacement": "[card]"}]
+    policy: dict[str, Any] = {"cache": {"exact": {"use": "Deterministic"}}, "compliance": {"rules": rules}}
+    async with engine(says("use 1234-5678 now")) as small, running(tmp_path, config([small], **policy)) as router:
+        await router.ask(temperature=0, stream=True)
+        former = router.router._configured.current
+        router.reconfigure(config([small], cache=policy["cache"]))
+        await until(lambda: router.router._configured.current is not former)
+        again = await router.ask(temperature=0)
+        assert (said(again.body), again.headers["x-heterofleet-cache"]) == ("use[card]now", "exact")
+
+
+async def test_a_stream_of_the_large_tier_is_found_by_its_meaning(tmp_path: Path):
+    async with (
+        engine(embedding) as meanings,
+        engine(says("Norway")) as large,
+        running(tmp_path, config([], [large], cache=semantic(meanings))) as router,
+    ):
+        await router.ask("plan", messages=[{"role": "user", "content": "Where is Oslo?"}], stream=True)
+        assert await plan(router, "In which country is Oslo?") == ("Norway", "semantic")
+
+
+async def test_a_stream_of_a_model_that_does_not_stream_is_kept_as_it_came(tmp_path: Path):
+    cache = {"exact": {"use": "Deterministic"}}
+    whole = engines.writes(engines.whole(200, engines.chat("Hello")))
+    async with engine(whole) as small, running(tmp_path, config([small], cache=cache)) as router:
+        first = await router.ask(temperature=0, stream=True)
+        again = await router.ask(temperature=0)
+        assert (b"data: [DONE]" in first.body, again.body) == (True, engines.chat("Hello"))
+        assert again.headers["x-heterofleet-cache"] == "exact"
 
 
 async def test_an_old_answer_is_better_than_none_when_no_engine_works(tmp_path: Path):

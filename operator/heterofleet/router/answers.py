@@ -43,6 +43,10 @@ class AnswerCache:
         """An answer of whatever age, for when no tier works; from this router's memory alone."""
         return self._memory.get(key, self._clock(), stale=True)
 
+    def remember(self, key: bytes, body: bytes) -> None:
+        """Keeps an answer in this router's memory alone."""
+        self._memory.put(key, Answer(body, self._clock()))
+
     async def put(self, key: bytes, body: bytes) -> None:
         """Keeps an answer; after it has been sent, since a store takes its time. A store that is away misses it."""
         answer = Answer(body, self._clock())

@@ -20,6 +20,7 @@ from heterofleet.router.snapshot import Snapshot
 from heterofleet.router.tiering import Choice
 
 if TYPE_CHECKING:
+    from heterofleet.router.keeping import Noted
     from heterofleet.router.rulings import Ruling
 
 ANONYMOUS: Final = ""
@@ -68,8 +69,8 @@ class Call:
     __slots__ = (
         "answers", "attempts", "body", "cache", "cache_key", "choice", "decision", "degraded", "drops_logprobs",
         "ending", "endpoint", "exchange", "first_at", "first_byte_sent", "given", "head_tail", "need", "nobody",
-        "operation", "request", "request_id", "review", "rulings", "sentence", "snapshot", "sought", "spent", "status",
-        "steps", "tenant", "tier", "traits", "usages", "waited",
+        "noted", "operation", "request", "request_id", "review", "rulings", "sentence", "snapshot", "sought", "spent",
+        "status", "steps", "tenant", "tier", "traits", "usages", "waited",
     )  # fmt: skip
 
     def __init__(self, exchange: Exchange, operation: Operation, snapshot: Snapshot, request_id: bytes) -> None:
@@ -95,7 +96,9 @@ class Call:
         self.spent = NOTHING
         self.answers: list[Given | None] = []
         self.given: Given | None = None
-        """What was sent to the client, where it was sent whole."""
+        """What was sent to the client, where it was there whole."""
+        self.noted: Noted | None = None
+        """What is streamed to the client, where it may be kept."""
         self.rulings: list[Ruling] = []
         self.tier: Tier | None = None
         self.endpoint: str | None = None

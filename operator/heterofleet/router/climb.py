@@ -20,6 +20,7 @@ from heterofleet.router.attempts import Attempts, Under
 from heterofleet.router.call import Call, Ending, Given
 from heterofleet.router.dispatch import Dispatcher, NoPlace, Place
 from heterofleet.router.endpoints import Endpoint, Registry
+from heterofleet.router.keeping import Noted
 from heterofleet.router.metrics import Metrics
 from heterofleet.router.policy import Attempt, Outcome
 from heterofleet.router.relay import Edit, StreamRelay, Withheld
@@ -113,6 +114,8 @@ class Climber:
                     call.need.tried, call.body = set(), plain
                 case policy.Fallback(tier, degraded):
                     call.need.tried, call.body, call.degraded = set(), plain, degraded
+                    # What has failed at the large tier is not to come back to it as act requests that spill over.
+                    call.need.may_spill = False
 
     def _decide(self, call: Call) -> policy.Action:
         return policy.decide(
@@ -196,7 +199,7 @@ class Climber:
         """Passes a stream that began well on to the client; how it ended."""
         exchange, metrics, lean = call.exchange, self._tools.metrics, call.snapshot.lean
         observe = None if lean else metrics.inter_token_seconds.of(attempt.tier).observe
-        edit = _scrubber(call)
+        edit = _edit(call)
         screen = rulings.stream(call, None if edit is None else edit.feed)
         if screen is not None:
             edit = Edit(screen.feed)
@@ -319,9 +322,9 @@ def send_whole(call: Call, given: Given) -> None:
     """Sends an answer that is there whole, or what may pass of it."""
     if call.snapshot.rules is not None:
         given = rulings.answer(call, given)
+    call.given, call.status = given, given.status
     if call.asked.stream and given.status == 200 and given.content_type.startswith(reading.JSON):
         given = _as_stream(call, given)
-    call.given, call.status = given, given.status
     call.exchange.respond(given.status, call.headers(given.content_type), given.body)
 
 
@@ -348,10 +351,14 @@ def _tell(endpoint: Endpoint, outcome: Outcome, began: float, now: float) -> Non
         endpoint.breaker.succeeded(now, began)
 
 
-def _scrubber(call: Call) -> Edit | None:
-    """What takes out of the stream what its client did not ask for: the usage, log-probabilities."""
+def _edit(call: Call) -> Edit | None:
+    """What takes out of the stream what its client did not ask for: the usage, log-probabilities; or notes it all."""
     drop_usage = call.body is not call.exchange.body and not call.asked.wants_usage
-    if not drop_usage and not call.drops_logprobs:
+    may_be_kept = call.cache_key is not None or call.sought is not None
+    if not drop_usage and not call.drops_logprobs and not may_be_kept:
         return None
     scrubber = StreamScrubber(call.operation, drop_usage=drop_usage, drop_logprobs=call.drops_logprobs)
+    if may_be_kept:
+        call.noted = Noted(scrubber.feed)
+        return Edit(call.noted.feed)
     return Edit(scrubber.feed, scrubber.marks)

@@ -1,8 +1,9 @@
 """Answers that are given again, as the pipeline looks for them and keeps them: the edge between a call and the caches.
 
-The exact cache serves the small tier, the semantic one the large tier. An exact key is worked out once a request, and
-only where policy and client allow it; what was found is replayed as a stream where one was asked for. Kept is what was
-sent, after it was sent.
+The exact cache serves the small tier, the semantic one the large tier; the large tier's answers are kept by their exact
+key too, to be given when no engine gives a new one. A key is worked out once a request, and only where policy and
+client allow it; what was found is replayed as a stream where one was asked for. Kept is what was sent, after it was
+sent: whole, whether it was streamed or not.
 """
 
 import asyncio
@@ -38,11 +39,16 @@ class Recall:
         self._store: Store | None = None
         self._exact: AnswerCache | None = None
         self._meaning: Meaning | None = None
+        self._gives_stale = True
         self._under_way: set[asyncio.Task[None]] = set()
 
-    def configure(self, policy: Cache, store: Store) -> None:
-        """Begins a cache anew where what is said of it has changed; what is kept stays where it has not."""
+    def configure(self, policy: Cache, store: Store, *, gives_stale: bool) -> None:
+        """Begins a cache anew where what is said of it has changed; what is kept stays where it has not.
+
+        `gives_stale`: whether an old answer is given where no engine gives a new one.
+        """
         former, self._policy = self._policy, policy
+        self._gives_stale = gives_stale
         if policy.exact != former.exact or store is not self._store:
             self._exact = self._made_exact(policy.exact, store)
         if policy.semantic != former.semantic:
@@ -53,8 +59,13 @@ class Recall:
 
     async def find(self, call: Call, tier: Tier) -> tuple[Given, str] | None:
         """An answer to give again, and the cache that had it."""
+        if self._exact is not None and (tier is Tier.SMALL or self._gives_stale):
+            call.cache_key = self._key(call, tier)
         if tier is Tier.SMALL:
-            return None if self._exact is None else await self._find_exact(self._exact, call)
+            if self._exact is None or call.cache_key is None:
+                return None
+            found = await self._exact.get(call.cache_key)
+            return None if found is None else _found(call, found.body, EXACT)
         if self._meaning is None or not cache.may_repeat(call.asked, _wish(call)):
             return None
         return _found(call, await self._meaning.find(call), SEMANTIC)
@@ -68,13 +79,17 @@ class Recall:
 
     def keep(self, call: Call) -> None:
         """Keeps a good answer of the tier that was looked for in a cache, after it was sent."""
-        given = call.given
-        if given is None or call.ending is not Ending.OK or call.degraded or not given.content_type.startswith(_JSON):
+        if call.ending is not Ending.OK or call.degraded or call.choice is None or call.tier is not call.choice.tier:
             return
-        if call.tier is Tier.SMALL and self._exact is not None and call.cache_key is not None:
-            self._begin(self._exact.put(call.cache_key, given.body))
-        elif call.tier is Tier.LARGE and self._meaning is not None and call.sought is not None:
-            self._meaning.keep(call, call.sought, given.body)
+        if (call.cache_key is None and call.sought is None) or (body := _whole(call)) is None:
+            return
+        if self._exact is not None and call.cache_key is not None:
+            if call.tier is Tier.SMALL:
+                self._begin(self._exact.put(call.cache_key, body))
+            else:
+                self._exact.remember(call.cache_key, body)
+        if self._meaning is not None and call.sought is not None:
+            self._meaning.keep(call, call.sought, body)
 
     async def close(self) -> None:
         """Ends what is under way, and the session of the embedding endpoint."""
@@ -82,18 +97,11 @@ class Recall:
             self._begin(self._meaning.close())
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    async def _find_exact(self, exact: AnswerCache, call: Call) -> tuple[Given, str] | None:
+    def _key(self, call: Call, tier: Tier) -> bytes | None:
         policy = self._policy.exact
         if not cache.may_cache(call.asked, _wish(call), policy):
             return None
-        key = cache.key(call.asked, tenant=call.tenant, tier=Tier.SMALL, normalised=policy.normalised)
-        if key is None:
-            return None
-        found = await exact.get(key)
-        if found is None:
-            call.cache_key = key
-            return None
-        return _found(call, found.body, EXACT)
+        return cache.key(call.asked, tenant=call.tenant, tier=tier, normalised=policy.normalised)
 
     def _made_exact(self, policy: ExactCache, store: Store) -> AnswerCache | None:
         if policy.use is CacheUse.OFF:
@@ -115,6 +123,14 @@ class Recall:
 def _wish(call: Call) -> cache.Wish:
     exchange = call.exchange
     return cache.wish(exchange.header(b"x-heterofleet-cache"), exchange.header(b"cache-control"))
+
+
+def _whole(call: Call) -> bytes | None:
+    """The answer that was given, whole."""
+    if call.noted is not None:
+        return call.noted.whole(call)
+    given = call.given
+    return given.body if given is not None and given.content_type.startswith(_JSON) else None
 
 
 def _found(call: Call, body: bytes | None, which: str) -> tuple[Given, str] | None:

@@ -272,7 +272,7 @@ class Router:
             lambda tenant: weights.get(tenant, 1.0),
             large_for_small=policy.fallback.large_for_small,
         )
-        self._recall.configure(policy.cache, self._books.store)
+        self._recall.configure(policy.cache, self._books.store, gives_stale=policy.fallback.cached)
         if sightings is not None:
             self._take_engines(sightings)
 
