@@ -2,7 +2,7 @@
 
 import pytest
 
-from heterofleet.api import policy
+from heterofleet.api import store as wanted_store
 from heterofleet.router.answers import AnswerCache
 from heterofleet.router.cache import Answer, EmbeddedCache
 from heterofleet.router.stores import Store, Unreachable
@@ -111,9 +111,9 @@ async def test_a_store_of_this_router_alone_is_not_asked():
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        (policy.Store(), MemoryStore),
-        (policy.Store(file=policy.FileStore(persistent_volume_claim="claim")), FileStore),
-        (policy.Store(redis=policy.RedisStore(address="[::1]:6379", tls=True)), RedisStore),
+        (wanted_store.Store(), MemoryStore),
+        (wanted_store.Store(file=wanted_store.FileStore(persistent_volume_claim="claim")), FileStore),
+        (wanted_store.Store(redis=wanted_store.RedisStore(address="[::1]:6379", tls=True)), RedisStore),
     ],
 )
 async def test_the_store_is_the_one_that_the_policy_names(wanted, expected, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heterofleet.api.policy import NamedTenant, TenantBudget, Tenants
+from heterofleet.api.tenancy import NamedTenant, TenantBudget, Tenants
 from heterofleet.router import budget, spend
 from heterofleet.router.budget import NOTHING, Budget, Budgets, Price, Refusal, Spent, Standing
 from heterofleet.router.ledger import Judgement, Ledger

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heterofleet.api.caching import CacheUse, ExactCache
 from heterofleet.api.labels import Tier
-from heterofleet.api.policy import CacheUse, ExactCache
 from heterofleet.router import cache, question
 from heterofleet.router.cache import Answer, EmbeddedCache, Wish
 from heterofleet.router.openai import Operation, Request, parse

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from heterofleet.api.policy import Compliance, ComplianceAction, ComplianceRule, ComplianceScope
+from heterofleet.api.compliance import Compliance, ComplianceAction, ComplianceRule, ComplianceScope
 from heterofleet.router.compliance import Filter, InvalidRule, Redaction, Result, Rules, StreamFilter
 
 

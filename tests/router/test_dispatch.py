@@ -6,7 +6,7 @@ import random
 import pytest
 
 from heterofleet.api.labels import Tier
-from heterofleet.api.policy import Affinity, BreakerPolicy, Queue
+from heterofleet.api.places import Affinity, BreakerPolicy, Queue
 from heterofleet.api.routing import RequestClass
 from heterofleet.router.breaker import State
 from heterofleet.router.dispatch import Dispatcher, Need, NoPlace, Place

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from heterofleet.api.labels import Tier
-from heterofleet.api.policy import BreakerPolicy
+from heterofleet.api.places import BreakerPolicy
 from heterofleet.router import watchers
 from heterofleet.router.attempts import Attempts
 from heterofleet.router.breaker import State

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heterofleet.api.labels import Tier
-from heterofleet.api.policy import Adjustment, Escalation, Fallback, Retry, RouterPolicy
-from heterofleet.api.policy import Review as ReviewPolicy
+from heterofleet.api.ladder import Adjustment, Escalation, Fallback, Retry
+from heterofleet.api.ladder import Review as ReviewPolicy
+from heterofleet.api.policy import RouterPolicy
 from heterofleet.api.routing import RequestClass
 from heterofleet.router import policy
 from heterofleet.router.answer import Flaw

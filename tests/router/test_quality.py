@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from heterofleet.api.policy import Quality
+from heterofleet.api.ladder import Quality
 from heterofleet.router import openai, quality, refusals, splice
 from heterofleet.router.answer import Answer, Flaw, MalformedAnswer
 from heterofleet.router.openai import Operation, Request

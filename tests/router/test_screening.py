@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heterofleet.api.policy import Compliance, ComplianceAction, ComplianceRule
+from heterofleet.api.compliance import Compliance, ComplianceAction, ComplianceRule
 from heterofleet.router import openai, screening
 from heterofleet.router.answer import MalformedAnswer
 from heterofleet.router.answerstream import StreamReader

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heterofleet.api.policy import Escalation
+from heterofleet.api.ladder import Escalation
 from heterofleet.router import successes
 from heterofleet.router.successes import Detour, Standing, Successes
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from heterofleet.api.labels import Manifest
-from heterofleet.api.policy import Escalation
+from heterofleet.api.ladder import Escalation
 from heterofleet.router import classify, files, gauges, metrics, openai, settings, snapshot, tiering
 from heterofleet.router.attempts import Attempts
 from heterofleet.router.counts import Counter

@@ -114,6 +114,7 @@ _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
 _SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 
 ObjectName = Annotated[str, StringConstraints(pattern=_SUBDOMAIN, max_length=253)]
+Ratio = Annotated[float, Field(ge=0, le=1)]
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 Image = Annotated[str, StringConstraints(pattern=r"^[!-~]+$", max_length=512)]
 LabelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_./]*$", max_length=316)]

@@ -12,8 +12,9 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from heterofleet.api import policy
 from heterofleet.api.routing import RouterConfig
+from heterofleet.api.store import Store as StorePolicy
+from heterofleet.api.tenancy import Tenants
 from heterofleet.router import spend
 from heterofleet.router.budget import Budgets
 from heterofleet.router.desk import ReviewDesk
@@ -39,13 +40,13 @@ class Books:
         self, settings: Settings, clock: Callable[[], float], ended: Callable[[asyncio.Task[None]], None]
     ) -> None:
         self._settings, self._clock, self._on_end = settings, clock, ended
-        self._wanted = policy.Store()
+        self._wanted = StorePolicy()
         self._bounded = False
         self._former: list[tuple[Store, ReviewDesk]] = []
         self._keeping: asyncio.Task[None] | None = None
         self.store: Store = MemoryStore()
         self.desk = ReviewDesk(self.store, clock)
-        self.ledger = Ledger(uuid.uuid4().hex, Budgets(policy.Tenants()))
+        self.ledger = Ledger(uuid.uuid4().hex, Budgets(Tenants()))
 
     def configure(self, config: RouterConfig) -> None:
         """Takes what a configuration says of store and budgets. Raises Rejected, and then nothing has changed."""
@@ -85,11 +86,11 @@ class Books:
             with contextlib.suppress(StoreError):
                 await store.close()
 
-    def _differs(self, wanted: policy.Store) -> bool:
+    def _differs(self, wanted: StorePolicy) -> bool:
         """Whether another store is meant; a file is the same whatever claim it lies on."""
         return wanted.redis != self._wanted.redis or (wanted.file is None) is not (self._wanted.file is None)
 
-    def _opened(self, wanted: policy.Store, config: RouterConfig) -> Store:
+    def _opened(self, wanted: StorePolicy, config: RouterConfig) -> Store:
         journal = self._settings.store_folder / JOURNAL
         try:
             return open_store(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from heterofleet.api.policy import TenantBudget, Tenants
+from heterofleet.api.tenancy import TenantBudget, Tenants
 
 BUCKET_SECONDS: Final = 3600
 BUCKETS: Final = 25

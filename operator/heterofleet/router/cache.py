@@ -20,8 +20,8 @@ from typing import Any, Final, NamedTuple, Self
 
 import orjson
 
+from heterofleet.api.caching import CacheUse, ExactCache
 from heterofleet.api.labels import Tier
-from heterofleet.api.policy import CacheUse, ExactCache
 from heterofleet.router import question
 from heterofleet.router.openai import Operation, Request
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple, Protocol
 
 from heterofleet.api.labels import Tier
-from heterofleet.api.policy import PlanOverflow
+from heterofleet.api.places import PlanOverflow
 from heterofleet.api.routing import RequestClass
 from heterofleet.router import answer, budget, comeback, openai, policy, reading, replay, requesthead, rulings, splice
 from heterofleet.router.answer import Usage

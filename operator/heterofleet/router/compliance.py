@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 import re2
 
-from heterofleet.api.policy import Compliance, ComplianceAction, ComplianceRule, ComplianceScope
+from heterofleet.api.compliance import Compliance, ComplianceAction, ComplianceRule, ComplianceScope
 
 _MEMORY: Final = 2_097_152
 """Bytes that one pattern and its automaton may take; beyond, RE2 refuses the one and does without the other."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from heterofleet.api.labels import Tier
-from heterofleet.api.policy import Affinity, Queue
+from heterofleet.api.places import Affinity, Queue
 from heterofleet.api.routing import RequestClass
 from heterofleet.router import pick
 from heterofleet.router.admission import Admission, Refusal, Ticket

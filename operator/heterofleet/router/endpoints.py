@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from heterofleet.api.labels import Tier
-from heterofleet.api.policy import BreakerPolicy
+from heterofleet.api.places import BreakerPolicy
 from heterofleet.router import pick
 from heterofleet.router.breaker import Breaker
 from heterofleet.router.pick import Ring

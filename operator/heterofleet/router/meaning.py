@@ -8,8 +8,8 @@ import logging
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from heterofleet.api.caching import SemanticCache
 from heterofleet.api.labels import Tier
-from heterofleet.api.policy import SemanticCache
 from heterofleet.router import answer, consistency, question, semantic
 from heterofleet.router.answer import AnswerError
 from heterofleet.router.cache import Answer

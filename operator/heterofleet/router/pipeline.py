@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from heterofleet.api.labels import Tier
-from heterofleet.api.policy import Queue
+from heterofleet.api.places import Queue
 from heterofleet.api.routing import Degrade, ModelName, RequestClass
 from heterofleet.router import budget, classify, openai, pick, prefix, quality, requesthead, rulings, splice, tiering
 from heterofleet.router.accesslog import Put

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from heterofleet.api.policy import Quality
+from heterofleet.api.ladder import Quality
 from heterofleet.router import refusals, schemas
 from heterofleet.router.answer import Answer, AnswerError, Flaw
 from heterofleet.router.openai import Operation, Request

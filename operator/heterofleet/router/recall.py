@@ -12,8 +12,8 @@ import time
 from collections.abc import Coroutine
 from typing import Any, Final
 
+from heterofleet.api.caching import Cache, CacheUse, ExactCache, SemanticCache
 from heterofleet.api.labels import Tier
-from heterofleet.api.policy import Cache, CacheUse, ExactCache, SemanticCache
 from heterofleet.router import cache, replay
 from heterofleet.router.answers import AnswerCache
 from heterofleet.router.cache import EmbeddedCache

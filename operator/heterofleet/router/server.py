@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from heterofleet.api import routing
 from heterofleet.api.labels import METRICS_PORT
-from heterofleet.api.policy import Escalation
+from heterofleet.api.ladder import Escalation
 from heterofleet.router import admin, files, front, spans
 from heterofleet.router.attempts import Attempts
 from heterofleet.router.books import Books

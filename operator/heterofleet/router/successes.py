@@ -14,7 +14,7 @@ is forgotten with its end, or it would begin anew at once.
 
 from typing import Final, NamedTuple
 
-from heterofleet.api.policy import Escalation
+from heterofleet.api.ladder import Escalation
 
 TRIAL_EVERY: Final = 20
 MOST_TRIALS: Final = 50

@@ -21,7 +21,7 @@ from typing import Final
 import orjson
 
 from benchmarks.routerbench import bodies
-from heterofleet.api.policy import Affinity
+from heterofleet.api.places import Affinity
 from heterofleet.router import openai, pick, prefix
 from heterofleet.simulate import profile, text
 from heterofleet.simulate.engine import Engine

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from heterofleet.api import policy
+from heterofleet.api.store import Store as StorePolicy
 from heterofleet.router.stores import Store
 from heterofleet.router.stores.file import FileStore
 from heterofleet.router.stores.memory import MemoryStore
 
 
 def open_store(
-    wanted: policy.Store, *, namespace: str, fleet: str, journal: Path, password_file: Path | None = None
+    wanted: StorePolicy, *, namespace: str, fleet: str, journal: Path, password_file: Path | None = None
 ) -> Store:
     """A server if one is named, else the file `journal` on a volume, else memory; once, before the router serves.
 
