@@ -68,6 +68,14 @@ def test_choices_are_told_apart_and_log_probabilities_grow():
     ]  # fmt: skip
 
 
+def test_what_only_the_last_chunk_names_of_the_engine_is_kept():
+    chunk = {"id": "c", "created": 1, "model": "m", "choices": [{"index": 0, "delta": {"content": "a"}}]}
+    last = {**chunk, "choices": [], "system_fingerprint": "vllm-0.32.0"}
+    stream = event(chunk) + event(last)
+    told = json.loads(assembly.whole(Operation.CHAT, stream))
+    assert (told["id"], told["system_fingerprint"]) == ("c", "vllm-0.32.0")
+
+
 def test_a_response_tells_itself_whole_at_its_end():
     whole = {"id": "r", "status": "completed", "output": [], "usage": {"input_tokens": 1, "output_tokens": 2}}
     stream = b"".join(replay.as_stream(json.dumps(whole).encode(), Operation.RESPONSES, include_usage=False))

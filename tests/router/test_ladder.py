@@ -7,7 +7,7 @@ import json
 import pytest
 
 from heterofleet.router.breaker import State
-from router.engines import STREAM_HEAD, chat, delta, piece, says, stalls, whole, writes
+from router.engines import LAST, STREAM_HEAD, chat, delta, event, piece, says, stalls, whole, writes
 from router.running import until
 from router.site import Gate, sentence, site, speaks, status, streamed, text, turns
 from router.wire import post
@@ -351,6 +351,19 @@ async def test_a_bad_stream_is_given_whole_where_nobody_answers_better(tmp_path,
         assert (answer.status, streamed(answer.body)) == (200, bad)
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert answer.body.endswith(b"data: [DONE]\n\n")
+        assert await made.counts() == {("act", "flawed", "small"): 1.0}
+
+
+async def test_log_probabilities_of_a_bad_stream_that_is_given_all_the_same_are_not_its_clients_to_see(tmp_path):
+    quality = {"minMeanLogprob": -1.0, "holdStreamCharacters": 30}
+    said = {"index": 0, "delta": {"content": "hm"}, "finish_reason": "stop"}
+    chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    choice = {**said, "logprobs": {"content": [{"token": "hm", "logprob": -4.0}]}}
+    stream = event({**chunk, "choices": [choice]}) + b"data: [DONE]\n\n"
+    async with site(tmp_path, [writes(STREAM_HEAD + piece(stream) + LAST)], quality=quality) as made:
+        answer = await made.ask(stream=True)
+        assert made.small[0].received[0].fields["logprobs"] is True
+        assert (streamed(answer.body), b"-4.0" in answer.body) == ("hm", False)
         assert await made.counts() == {("act", "flawed", "small"): 1.0}
 
 

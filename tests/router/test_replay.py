@@ -101,6 +101,15 @@ def test_a_replayed_response_is_the_kept_answer_to_the_official_client():
     assert (last.response.id, last.response.output_text) == ("resp_1", "In Norway")
 
 
+def test_a_replayed_response_that_was_cut_off_is_not_yet_cut_off_when_it_begins():
+    cut = {**RESPONSE_ANSWER, "status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+    with client(cut, Operation.RESPONSES, False) as server:
+        events = list(server.responses.create(model="auto", input="x", stream=True))
+    told = [event.response for event in events if hasattr(event, "response")]
+    details = [response.incomplete_details and response.incomplete_details.reason for response in told]
+    assert (events[-1].type, details) == ("response.incomplete", [None, None, "max_output_tokens"])
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"choices":[{}]}', b'{"choices":5}', b'"text"'])
 @pytest.mark.parametrize(
     "operation", [Operation.CHAT, Operation.COMPLETIONS, Operation.RESPONSES, Operation.EMBEDDINGS]

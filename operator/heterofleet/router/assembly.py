@@ -46,7 +46,9 @@ def _merged(operation: Operation, chunks: list[dict[str, Any]]) -> dict[str, Any
         for said in chunk["choices"]:
             index = said.get("index", 0)
             _add(choices.setdefault(index, _begun(operation, index)), _as_in_whole(said))
-    head: dict[str, Any] = {name: chunks[0][name] for name in _CARRIED if name in chunks[0]}
+    # vLLM names its fingerprint at the end alone.
+    ends = (chunks[0], chunks[-1])
+    head: dict[str, Any] = {name: chunk[name] for chunk in ends for name in _CARRIED if name in chunk}
     usage = next((chunk["usage"] for chunk in reversed(chunks) if chunk.get("usage")), None)
     return {**head, "object": _OBJECTS[operation], "choices": [choices[n] for n in sorted(choices)], "usage": usage}
 

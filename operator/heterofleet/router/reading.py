@@ -103,14 +103,20 @@ def _whole(call: Call, tier: Tier, endpoint: str, given: Given) -> Brought:
         return Brought(Attempt(tier, Outcome.GOOD, endpoint), given)
     try:
         said = answer.from_body(call.operation, given.body)
-        if call.drops_logprobs:
-            given = given._replace(body=splice.without_logprobs(call.operation, given.body))
+        given = _scrubbed(call, given)
     except EngineFailure:
         return Brought(Attempt(tier, Outcome.ENGINE_ERROR, endpoint))
     except (AnswerError, Unspliceable):
         return Brought(Attempt(tier, Outcome.MALFORMED, endpoint))
     call.used(tier, said.usage)
     return Brought(_judged(call, tier, endpoint, said), given)
+
+
+def _scrubbed(call: Call, given: Given) -> Given:
+    """The answer without what only this router asked for. Raises Unspliceable."""
+    if not call.drops_logprobs:
+        return given
+    return given._replace(body=splice.without_logprobs(call.operation, given.body))
 
 
 def _stream(call: Call, tier: Tier, endpoint: str, raw: relay.Attempt, held: Held | None) -> Brought:
@@ -129,8 +135,8 @@ def _stream(call: Call, tier: Tier, endpoint: str, raw: relay.Attempt, held: Hel
         return Brought(attempt)
     call.used(tier, said.usage)
     try:
-        given = Given(200, JSON, assembly.whole(call.operation, body))
-    except NotWhole:
+        given = _scrubbed(call, Given(200, JSON, assembly.whole(call.operation, body)))
+    except (NotWhole, Unspliceable):
         return Brought(Attempt(tier, Outcome.MALFORMED, endpoint))
     return Brought(attempt, given)
 

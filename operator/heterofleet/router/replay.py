@@ -83,7 +83,7 @@ def _ending(answer: Mapping[str, Any], head: Mapping[str, Any], include_usage: b
 
 def _response(answer: Mapping[str, Any], _include_usage: bool) -> Iterator[bytes]:
     """The events of a response, named and numbered; its items come whole, a message with its parts."""
-    begun = {**answer, "status": "in_progress", "output": [], "usage": None}
+    begun = {**answer, "status": "in_progress", "incomplete_details": None, "output": [], "usage": None}
     events: list[dict[str, Any]] = [
         {"type": "response.created", "response": begun},
         {"type": "response.in_progress", "response": begun},
