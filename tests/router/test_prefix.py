@@ -1,4 +1,4 @@
-"""Which requests count as one conversation, and what two prompts share."""
+"""Which requests count as one conversation."""
 
 from typing import Any
 
@@ -41,63 +41,6 @@ def completion(prompt: str) -> Request:
 
 def key(request: Request) -> int:
     return prefix.affinity_key(request, BLOCK)
-
-
-def hashes(request: Request) -> tuple[int, ...]:
-    return prefix.blocks(request, BLOCK)
-
-
-def shared(one: tuple[int, ...], other: tuple[int, ...]) -> int:
-    """How many leading hashes are the same."""
-    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-
-
-@given(conversations, conversations)
-def test_a_longer_conversation_extends_the_hashes_of_the_shorter(beginning, rest):
-    shorter, longer = hashes(spoken(beginning)), hashes(spoken(beginning + rest))
-    assert longer[: len(shorter)] == shorter
-
-
-@given(conversations)
-def test_only_whole_blocks_count_and_no_more_than_the_most(conversation):
-    characters = sum(len(role) + len(text) + 2 for role, text in conversation)
-    assert len(hashes(spoken(conversation))) == min(characters // BLOCK, prefix.MAX_BLOCKS)
-
-
-def test_a_million_tokens_are_looked_at_no_further_than_the_most():
-    long = completion("word " * 1_000_000)
-    longer = completion("word " * 1_000_000 + "and one more")
-    assert len(hashes(long)) == prefix.MAX_BLOCKS
-    assert hashes(long) == hashes(longer)
-
-
-def test_prompts_share_the_blocks_before_the_first_difference_and_none_after():
-    one, other = completion("a" * 1000), completion("a" * 499 + "b" + "a" * 500)
-    role = len("\x1euser\x1f")
-    assert shared(hashes(one), hashes(other)) == (499 + role) // BLOCK
-    assert not set(hashes(one)[7:]) & set(hashes(other)[7:])
-
-
-def test_equal_blocks_at_different_places_have_different_hashes():
-    repeated = hashes(completion("a" * 1000))
-    assert len(set(repeated)) == len(repeated)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        chat({"role": "developer", "content": SYSTEM["content"]}, user("Plan.")),
-        chat(SYSTEM, user("Plan."), tools=[TOOL]),
-        chat(SYSTEM, user("Plan."), cache_salt="blue"),
-    ],
-    ids=["role", "tools", "salt"],
-)
-def test_what_stands_before_the_text_changes_all_hashes(other):
-    assert shared(hashes(chat(SYSTEM, user("Plan."))), hashes(other)) == 0
-
-
-def test_the_place_where_a_role_ends_changes_the_hashes():
-    assert hashes(chat(user("a" * 40), user("b" * 60))) != hashes(chat(user("a" * 41), user("b" * 59)))
 
 
 @given(conversations, conversations, st.none() | st.text(max_size=9))
@@ -166,4 +109,3 @@ def test_what_the_cache_does_not_depend_on_or_is_no_text_leaves_the_key_alone(fi
 def test_keys_are_the_same_in_every_process():
     # Routers agree without talking, and one that restarts finds its conversations again: the values are a contract.
     assert key(chat(user("Where is Oslo?"))) == 13610785804620585096
-    assert hashes(completion("a" * 128)) == (5567278698675152310, 12442748762695100272)

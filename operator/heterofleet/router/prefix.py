@@ -4,8 +4,6 @@ Stands before `pick.affine`. An engine reuses the KV cache of the longest beginn
 one, so all turns of a conversation should reach one instance, although the prompt grows with each, while conversations
 that share nothing but a long system prompt should not all reach the same one.
 
-    blocks        block i = xxh3(characters of block i, seed = block i-1): what two prompts share is the leading hashes
-                  that their tuples share
     affinity_key  xxh3 over everything before the first message of the user, and the first block of that message
 
 The last block of a prompt names a turn, the first one names an application, and so does the whole of the system prompt;
@@ -23,35 +21,13 @@ and where it is too short everything meets at one instance.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-import orjson
 import xxhash
 
 from heterofleet.router.openai import Request
 
-MAX_BLOCKS: Final = 64
-"""Blocks that are looked at: 32 Ki characters at the default length; who shares so much shares the rest too."""
-
 _hash = xxhash.xxh3_64_intdigest
-
-
-def blocks(request: Request, block_characters: int) -> tuple[int, ...]:
-    """Chained 64-bit hashes of a conversation's whole blocks, in the order in which an engine reads them.
-
-    The same beginning gives the same leading hashes whatever follows, and a turn more only appends. Tools come first,
-    as the seed of all, since chat templates put them before the conversation.
-    """
-    text = _beginning(request, MAX_BLOCKS * block_characters)
-    tools = request.fields.get("tools")
-    link = _seed(request.fields)
-    if tools:
-        link = _hash(orjson.dumps(tools), link)
-    chain: list[int] = []
-    for end in range(block_characters, len(text) + 1, block_characters):
-        link = _hash(text[end - block_characters : end].encode(), link)
-        chain.append(link)
-    return tuple(chain)
 
 
 def affinity_key(request: Request, block_characters: int) -> int:
@@ -77,15 +53,3 @@ def affinity_key(request: Request, block_characters: int) -> int:
 def _seed(fields: Mapping[str, Any]) -> int:
     salt = fields.get("cache_salt")
     return _hash(salt.encode()) if isinstance(salt, str) and salt else 0
-
-
-def _beginning(request: Request, length: int) -> str:
-    """The first `length` characters of the conversation, its changes of role included; no text is copied beyond."""
-    parts: list[str] = []
-    missing = length
-    for role, text in request.messages:
-        parts += ("\x1e", role, "\x1f", text[:missing])
-        missing -= len(role) + len(text) + 2
-        if missing <= 0:
-            break
-    return "".join(parts)[:length]
