@@ -31,6 +31,7 @@ lock: ## pin every dependency with its hashes (no addresses)
 	@mkdir -p images/router images/engine-sim
 	$(LOCK) --constraint requirements.lock --extra router pyproject.toml -o images/router/requirements.lock
 	$(LOCK) --constraint requirements.lock --extra simulate pyproject.toml -o images/engine-sim/requirements.lock
+	$(LOCK) --constraint requirements.lock --extra router --group compile pyproject.toml -o images/router/compile.lock
 	sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml | \
 	  $(LOCK) --constraint requirements.lock - -o images/operator/build.lock
 
@@ -71,6 +72,11 @@ router: setup ## the router and the simulated engines, on loopback
 soak-router: setup ## two routers under load while engines and routers fail at random (SEED= MINUTES=10)
 	@$(BIN)/python -m soak $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
+.PHONY: router-compiled
+router-compiled: setup ## the router's tests once more, against its modules compiled as in the image
+	@$(BIN)/python images/router/compiled.py
+	@PYTHONPATH=build/compiled:tests $(BIN)/python -m pytest -q -o pythonpath="build/compiled tests" tests/router
+
 # Played clusters share their machine with whatever else runs there. What failed is run once more by itself, and is
 # a failure if it fails again; the first report stays in the output for whoever hunts flakes.
 define against_a_cluster
@@ -86,7 +92,7 @@ reconcile: testbed ## the operator's rules against a real API server
 random: testbed ## random walks over fleets, a few seeds (SEEDS=0-199 STEPS=50 for many)
 	@$(if $(SEEDS),$(BIN)/python -m randomwalk --seeds $(SEEDS) --steps $(or $(STEPS),50),$(BIN)/python -m pytest -q tests/randomwalk || $(BIN)/python -m pytest -q --last-failed tests/randomwalk)
 
-test: check unit supervisor router cluster reconcile random ## everything (< 20 min with warm caches)
+test: check unit supervisor router router-compiled cluster reconcile random ## everything (< 20 min with warm caches)
 
 images: setup ## the container images, where docker, podman or buildah works (ARGS=... for the builder)
 	@$(BIN)/python images/build.py $(ARGS)

@@ -1,6 +1,5 @@
 """The ladder: single steps as whole values, and whole requests played out against engines that end in any way."""
 
-from dataclasses import replace
 from random import Random
 
 import pytest
@@ -146,7 +145,7 @@ def test_what_engines_have_answered_counts_for_more_than_a_tier_with_nobody_to_a
 
 
 def test_only_the_other_tier_may_stand_in_and_only_where_policy_and_client_let_it():
-    pinned = replace(ACT, pinned=True)
+    pinned = ACT._replace(pinned=True)
     alone = RouterPolicy(fallback=Fallback(large_for_small=False, small_for_large=False))
     found = [
         policy.stands_in(under, of, tier)
@@ -322,7 +321,7 @@ def test_every_request_ends_within_its_budgets_and_with_an_answer(
         assert len(attempts) <= under.retry.max_attempts
         assert outcome is not Outcome.GOOD or action == Done(len(attempts) - 1)
         if isinstance(action, Cached):
-            traits = replace(traits, cached=False)
+            traits = traits._replace(cached=False)
             action = policy.decide(under, traits, attempts, now, random)
             assert isinstance(action, Fail)
         if action.step in (Step.DONE, Step.FAIL, Step.REVIEW):

@@ -23,6 +23,7 @@ def test_images_hold_the_versions_that_were_tested() -> None:
     assert {str(file.relative_to(IMAGES)) for file in shipped} >= {
         "operator/build.lock",
         "operator/requirements.lock",
+        "router/compile.lock",
         "router/requirements.lock",
         "engine-sim/requirements.lock",
     }
@@ -40,6 +41,13 @@ def test_an_image_holds_all_that_its_program_needs(image: str, extra: str) -> No
     assert names - set(pins(IMAGES / image / "requirements.lock")) == set()
     builders = {requirement.partition("==")[0] for requirement in project["build-system"]["requires"]}
     assert builders - set(pins(IMAGES / "operator" / "build.lock")) == set()
+
+
+def test_what_compiles_the_router_reads_the_types_of_all_that_the_image_holds() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    compilers = pins(IMAGES / "router" / "compile.lock")
+    assert pins(IMAGES / "router" / "requirements.lock").items() <= compilers.items()
+    assert set(project["dependency-groups"]["compile"]) <= compilers.keys()
 
 
 @pytest.mark.parametrize("image", ["operator", "router"])

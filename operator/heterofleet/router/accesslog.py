@@ -27,8 +27,8 @@ class AccessLog:
         self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self._batches: queue.Queue[bytes | None] = queue.Queue(MOST_BATCHES)
-        self._thread = threading.Thread(target=self._write, args=(out,), name="access log", daemon=True)
-        self._thread.start()
+        self._writer = threading.Thread(target=self._write, args=(out,), name="access log", daemon=True)
+        self._writer.start()
 
     def put(self, entry: Mapping[str, Any]) -> None:
         """One line; it is written within FLUSH_SECONDS."""
@@ -63,7 +63,7 @@ class AccessLog:
         self._flush()
         with contextlib.suppress(queue.Full):
             self._batches.put(None, timeout=seconds)
-        self._thread.join(seconds)
+        self._writer.join(seconds)
 
 
 Put = Callable[[Mapping[str, Any]], None]

@@ -8,7 +8,6 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final, NamedTuple, Protocol
 
 from heterofleet.api.labels import Tier
@@ -90,7 +89,7 @@ class Climber:
                 if given is not None:
                     self._give_stale(call, given)
                     return
-                call.traits = replace(call.traits, cached=False)
+                call.traits = call.traits._replace(cached=False)
                 action = self._decide(call)
             if isinstance(action, policy.Done) and call.snapshot.compares_first and not call.first_byte_sent:
                 action = await self._tools.compare(call, action, call.traits.deadline - self._now())

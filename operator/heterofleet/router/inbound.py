@@ -12,7 +12,7 @@ import contextlib
 import http
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import httptools
 
@@ -399,9 +399,11 @@ class Front:
 
     async def listen(self, host: str, port: int) -> int:
         """Listens; gives the port, which matters where 0 was asked for."""
-        self._server = await self.loop.create_server(lambda: Connection(self), host, port, backlog=4096)
+        # Any, since the sockets of uvloop's server are a list, and not the tuple that they are by type.
+        server: Any = await self.loop.create_server(lambda: Connection(self), host, port, backlog=4096)
+        self._server = server
         self._sweeping = self.loop.create_task(self._sweep(), name="sweep connections")
-        bound: int = self._server.sockets[0].getsockname()[1]
+        bound: int = server.sockets[0].getsockname()[1]
         return bound
 
     def admit(self, connection: Connection) -> bool:

@@ -46,6 +46,10 @@ class Refused(Exception):
         self.ending, self.status, self.sentence, self.headers, self.code = ending, status, sentence, headers, code
 
 
+REFUSALS: Final = (Refused, InvalidRequest, rulings.Denied, splice.Unspliceable, Turned)
+"""What ends a request that is nobody's defect."""
+
+
 class Caches(Protocol):
     """Answers that are given again."""
 
@@ -106,22 +110,8 @@ class Pipeline:
         reservation: list[Reservation] = []
         try:
             await self._answer(call, reservation)
-        except Refused as exc:
-            call.ending, call.sentence = exc.ending, exc.sentence
-            fail(call, exc.status, exc.sentence, exc.headers, exc.code)
-        except InvalidRequest as exc:
-            call.ending, call.sentence, call.status = Ending.CLIENT_ERROR, exc.message, exc.status
-            body = openai.error_body(exc.message, exc.kind, param=exc.param, code=exc.code)
-            exchange.respond(exc.status, call.headers(), body)
-        except rulings.Denied as exc:
-            call.ending, call.sentence = Ending.DENIED, str(exc)
-            fail(call, rulings.DENIED_STATUS, call.sentence, code=rulings.DENIED_CODE)
-        except splice.Unspliceable as exc:
-            call.ending, call.sentence = Ending.CLIENT_ERROR, str(exc)
-            fail(call, 400, f"the body cannot be forwarded: {exc}")
-        except Turned as exc:
-            call.ending, call.sentence = Ending.REJECTED, exc.no_place.sentence
-            fail(call, exc.status, exc.no_place.sentence, retry_after(exc.no_place.retry_after_seconds))
+        except REFUSALS as exc:
+            _refuse(call, exc)
         finally:
             self._account(call, reservation)
 
@@ -290,6 +280,27 @@ class Pipeline:
             tenant = metrics.tenant(call.tenant)
             metrics.tenant_cost_usd.add(spent.nano_usd / budget.NANO, tenant)
             metrics.tenant_tokens.add(spent.tokens, tenant)
+
+
+def _refuse(call: Call, why: Refused | InvalidRequest | rulings.Denied | splice.Unspliceable | Turned) -> None:
+    """Answers with the reason that the request gets no other answer."""
+    match why:
+        case Refused():
+            call.ending, call.sentence = why.ending, why.sentence
+            fail(call, why.status, why.sentence, why.headers, why.code)
+        case InvalidRequest():
+            call.ending, call.sentence, call.status = Ending.CLIENT_ERROR, why.message, why.status
+            body = openai.error_body(why.message, why.kind, param=why.param, code=why.code)
+            call.exchange.respond(why.status, call.headers(), body)
+        case rulings.Denied():
+            call.ending, call.sentence = Ending.DENIED, str(why)
+            fail(call, rulings.DENIED_STATUS, call.sentence, code=rulings.DENIED_CODE)
+        case splice.Unspliceable():
+            call.ending, call.sentence = Ending.CLIENT_ERROR, str(why)
+            fail(call, 400, f"the body cannot be forwarded: {why}")
+        case Turned():
+            call.ending, call.sentence = Ending.REJECTED, why.no_place.sentence
+            fail(call, why.status, why.no_place.sentence, retry_after(why.no_place.retry_after_seconds))
 
 
 _FREE: Final = budget.Price(0.0, 0.0)

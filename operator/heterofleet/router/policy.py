@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
-from typing import ClassVar, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from heterofleet.api.labels import Tier
 from heterofleet.api.policy import RouterPolicy
@@ -72,8 +72,7 @@ class Attempt(NamedTuple):
     truncated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Traits:
+class Traits(NamedTuple):
     """What of a request the ladder heeds. `deadline` is on the clock of `now`.
 
     `pinned`: its client named the tier, so no other may answer. `cached`: a cached answer may still be looked for;
@@ -107,7 +106,7 @@ class Done:
     """Give the answer of the attempt of this number; what an engine refused is passed through likewise."""
 
     attempt: int
-    step: ClassVar = Step.DONE
+    step = Step.DONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ class Retry:
 
     after_seconds: float
     exclude: frozenset[str]
-    step: ClassVar = Step.RETRY
+    step = Step.RETRY
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ class Adjust:
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
-    step: ClassVar = Step.ADJUST
+    step = Step.ADJUST
 
     def changes(self, fields: Mapping[str, object]) -> dict[str, object]:
         """The keys of a body that change, by the names that its client used."""
@@ -140,7 +139,7 @@ class Escalate:
     """Ask this tier, since the other's answer was bad."""
 
     tier: Tier
-    step: ClassVar = Step.ESCALATE
+    step = Step.ESCALATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +148,7 @@ class Fallback:
 
     tier: Tier
     degraded: bool
-    step: ClassVar = Step.FALLBACK
+    step = Step.FALLBACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +156,14 @@ class Review:
     """Hold the answer of the attempt of this number for a person; it is given when nobody settles it in time."""
 
     attempt: int
-    step: ClassVar = Step.REVIEW
+    step = Step.REVIEW
 
 
 @dataclass(frozen=True, slots=True)
 class Cached:
     """Give a cached answer, however old; if there is none, ask on with `cached` False."""
 
-    step: ClassVar = Step.CACHED
+    step = Step.CACHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +172,7 @@ class Fail:
 
     status: int
     sentence: str
-    step: ClassVar = Step.FAIL
+    step = Step.FAIL
 
 
 Action = Done | Retry | Adjust | Escalate | Fallback | Review | Cached | Fail

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from heterofleet.router import sse
-from heterofleet.router.inbound import Exchange
 from heterofleet.router.upstream import Garbage, TimedOut, UpstreamError
 
 _BEGINNINGS: Final = (b"data:", b"event:", b"id:", b"retry:", b":", b"\n", b"\r\n")
@@ -179,6 +178,15 @@ class Edit(NamedTuple):
     marks: tuple[bytes, ...] | None = None
 
 
+class Client(Protocol):
+    """What of an exchange a relay uses."""
+
+    @property
+    def wire(self) -> asyncio.Transport | None: ...
+
+    def send(self, data: bytes) -> None: ...
+
+
 class StreamRelay:
     """Passes a stream on to a client. `done` ends with the stream; `error` says how, if not well.
 
@@ -191,7 +199,7 @@ class StreamRelay:
         "_wire", "done", "error", "first_at", "last_at", "passes", "pieces",
     )  # fmt: skip
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, exchange: Exchange, *, abort: Callable[[], None],
+    def __init__(self, loop: asyncio.AbstractEventLoop, exchange: Client, *, abort: Callable[[], None],
                  edit: Edit | None, observe: Callable[[float], None] | None) -> None:  # fmt: skip
         self.done: asyncio.Future[None] = loop.create_future()
         self.error: UpstreamError | Withheld | None = None

@@ -11,6 +11,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,8 +24,15 @@ from heterofleet.api import routing
 from heterofleet.api.policy import Profile, RouterPolicy
 
 LARGE, SMALL = "large-model", "small-model"
-_SOURCES: Final = Path(__file__).resolve().parents[3] / "operator"
+_ROOT: Final = Path(__file__).resolve().parents[3]
 _GOOD: Final = "ok"
+
+
+@cache
+def compiled() -> Path:
+    """Our sources as the image has them."""
+    subprocess.run([sys.executable, str(_ROOT / "images" / "router" / "compiled.py")], check=True)
+    return _ROOT / "build" / "compiled"
 
 
 def configuration(large: Sequence[int], small: Sequence[int], profile: Profile) -> dict[str, Any]:
@@ -66,7 +74,7 @@ def system(name: str, document: dict[str, Any], ports: Sequence[int], body: str)
         "--host", "127.0.0.1", "--port", port, "--metrics-host", "127.0.0.1", "--metrics-port", metrics_port,
         "--linger-seconds", "0", "--drain-seconds", "5",
     )  # fmt: skip
-    return System(name, command, ports[0], body, environment={"PYTHONPATH": str(_SOURCES)}, prepare=prepare)
+    return System(name, command, ports[0], body, environment={"PYTHONPATH": str(compiled())}, prepare=prepare)
 
 
 @dataclass(frozen=True)
