@@ -156,6 +156,19 @@ def test_what_an_engine_holds_is_read_from_its_metrics_whatever_it_writes(text, 
     assert watchers.held_requests(text) == held
 
 
+@pytest.mark.parametrize(
+    ("text", "use"),
+    [
+        (b"vllm:kv_cache_usage_perc 0.25\n", 0.25),
+        (b'vllm:kv_cache_usage_perc{engine="0"} 5e-1\nvllm:kv_cache_usage_perc{engine="1"} 1\n', 0.75),
+        (b"vllm:num_requests_running 3.0\n", 0.0),
+        (b"vllm:kv_cache_usage_perc 1.2.3\n", 0.0),
+    ],
+)
+def test_how_full_its_cache_is_an_engine_says_in_its_metrics_or_it_counts_as_empty(text, use):
+    assert watchers.cache_use(text) == use
+
+
 async def test_an_endpoint_that_is_gone_keeps_no_idle_connection():
     async with engines.engine(engines.says("hello")) as engine:
         loop = asyncio.get_running_loop()

@@ -18,6 +18,7 @@ class Endpoint(NamedTuple):
     key: str
     load: float = 0.0
     in_flight: int = 0
+    cache_use: float = 0.0
 
 
 hashes = st.integers(0, 2**64 - 1)
@@ -132,6 +133,24 @@ def test_a_ring_that_knows_no_candidate_leads_to_the_least_loaded(endpoints, key
         assert pick.affine(ring, key, endpoints, 1.25).load == least
 
 
+@given(loaded, hashes, st.floats(0, 1))
+def test_where_the_cache_of_the_one_that_affinity_finds_is_full_the_least_loaded_takes_it(endpoints, key, use):
+    ring = ring_of(endpoints)
+    found = pick.affine(ring, key, endpoints, 1.25)
+    fuller = [endpoint._replace(cache_use=use if endpoint == found else 0.0) for endpoint in endpoints]
+    chosen = pick.affine(ring, key, fuller, 1.25)
+    if use <= pick.FULL_CACHE:
+        assert chosen.key == found.key
+    else:
+        assert chosen.load == min(endpoint.load for endpoint in endpoints)
+
+
+def test_full_caches_of_others_do_not_matter():
+    keys = {f"e{number}" for number in range(8)}
+    full = [endpoint._replace(cache_use=float(endpoint.key != home(keys, 7))) for endpoint in idle(keys)]
+    assert pick.affine(Ring(keys), 7, full, 1.25).key == home(keys, 7)
+
+
 def test_keys_spread_over_endpoints_about_evenly():
     source = random.Random(4)
     keys = {f"10.1.{number}.7:8000" for number in range(16)}
@@ -175,15 +194,6 @@ def test_random_choices_keep_their_promise(endpoints, source):
     assert chosen in endpoints
     if sum(e.load == most.load for e in endpoints) == 1 and len(endpoints) > 1:
         assert chosen != most
-
-
-@given(loaded, st.sets(names, max_size=12), hashes, st.randoms(use_true_random=False))
-def test_tried_endpoints_are_avoided_while_another_is_left(endpoints, tried, key, source):
-    left = [endpoint for endpoint in endpoints if endpoint.key not in tried] or endpoints
-    ring = ring_of(endpoints)
-    assert pick.affine(ring, key, endpoints, 1.25, tried=tried) == pick.affine(ring, key, left, 1.25)
-    assert pick.power_of_two(endpoints, source, tried) in left
-    assert pick.least_load(endpoints, source, tried) in left
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,9 @@ async def test_a_plan_request_that_finds_its_tier_full_waits_is_degraded_or_refu
 async def test_what_engines_have_from_others_counts_as_load(tmp_path):
     async def busy(received, writer):
         if received.path == "/metrics":
-            writer.write(whole(200, b"vllm:num_requests_running 5.0\nvllm:num_requests_waiting 2.0\n"))
+            writer.write(
+                whole(200, b"vllm:num_requests_running 5\nvllm:num_requests_waiting 2\nvllm:kv_cache_usage_perc 1\n")
+            )
         else:
             await says("busy")(received, writer)
 
@@ -124,6 +126,7 @@ async def test_what_engines_have_from_others_counts_as_load(tmp_path):
 
     async with site(tmp_path, [busy, idle], tells_loads=True) as made:
         await until(lambda: made.endpoint(made.small[0]).foreign == 7)
+        assert [endpoint.cache_use for endpoint in map(made.endpoint, made.small)] == [1.0, 0.0]
         assert {text(await made.ask()) for _ in range(5)} == {"idle"}
         # It is load, but none of ours that would be left behind.
         made.endpoint(made.small[0]).heard(0)

@@ -47,11 +47,14 @@ class Sighting:
 
 
 class Endpoint:
-    """One engine. `load` is the work in flight in units of `pick.weight`, ours and what the engine has from others."""
+    """One engine. `load` is the work in flight in units of `pick.weight`, ours and what the engine has from others.
+
+    `cache_use` is the share of its KV cache that running sequences hold, by its own word; 0 while it gives none.
+    """
 
     __slots__ = (
-        "_own", "address", "breaker", "draining", "foreign", "head", "idle_since", "in_flight", "key", "life", "load",
-        "model", "pool", "ready", "tier",
+        "_own", "address", "breaker", "cache_use", "draining", "foreign", "head", "idle_since", "in_flight", "key",
+        "life", "load", "model", "pool", "ready", "tier",
     )  # fmt: skip
 
     def __init__(self, seen: Sighting, breaker: Breaker, now: float) -> None:
@@ -68,6 +71,7 @@ class Endpoint:
         self.in_flight = 0
         self.load = 0.0
         self.foreign = 0
+        self.cache_use = 0.0
         self.idle_since = now
         self._own = 0.0
 
@@ -85,8 +89,9 @@ class Endpoint:
         self.load = self._own + self.foreign * FOREIGN_WEIGHT
         self.idle_since = now
 
-    def heard(self, held: int) -> None:
-        """The engine says how many requests it holds: what is not ours is other routers'."""
+    def heard(self, held: int, cache_use: float = 0.0) -> None:
+        """The engine says how many requests it holds, of which those that are not ours are other routers'."""
+        self.cache_use = cache_use
         self.foreign = max(0, held - self.in_flight)
         self.load = self._own + self.foreign * FOREIGN_WEIGHT
 

@@ -2,7 +2,8 @@
 
 An engine may answer /health and still not generate, so an idle one is asked for a token; a loaded one never is, since a
 probe that queues behind real work would take healthy engines out under overload (architecture.md, principle 6). What
-engines run and hold back beyond our own requests comes from other routers, and counts as load.
+engines run and hold back beyond our own requests comes from other routers, and counts as load; how much of its cache
+an engine needs for them tells whether any is left for conversations to come (`pick`).
 """
 
 import asyncio
@@ -25,6 +26,8 @@ PROBE_SECONDS: Final = 20.0
 METRICS_SECONDS: Final = 1.5
 MOST_AT_ONCE: Final = 16
 _HELD: Final = re.compile(rb"^vllm:num_requests_(?:running|waiting)(?:\{[^}]*\})? +([0-9.eE+]+)", re.MULTILINE)
+
+_CACHE_USE: Final = re.compile(rb"^vllm:kv_cache_usage_perc(?:\{[^}]*\})? +([0-9.eE+-]+)", re.MULTILINE)
 
 
 class Watchers:
@@ -89,7 +92,7 @@ class Watchers:
         async with self._gate:
             text = await self._ask(endpoint, b"GET /metrics HTTP/1.1%b\r\n" % endpoint.head, METRICS_SECONDS)
         if text is not None:
-            endpoint.heard(held_requests(text) or 0)
+            endpoint.heard(held_requests(text) or 0, cache_use(text))
 
     async def _ask(self, endpoint: Endpoint, request: bytes, seconds: float) -> bytes | None:
         under = await self._attempts.begin(endpoint, request, seconds, None)
@@ -103,3 +106,11 @@ def held_requests(text: bytes) -> int | None:
     with contextlib.suppress(ValueError, OverflowError):
         return int(sum(map(float, found))) if found else None
     return None
+
+
+def cache_use(text: bytes) -> float:
+    """The share of an engine's KV cache that running sequences hold, in the mean of its ranks; 0 if it says none."""
+    found = _CACHE_USE.findall(text)
+    with contextlib.suppress(ValueError):
+        return sum(map(float, found)) / len(found) if found else 0.0
+    return 0.0

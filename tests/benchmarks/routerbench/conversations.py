@@ -1,8 +1,9 @@
 """What the prefix policy is worth: conversations on simulated engines, by policy and by how much their caches hold.
 
 In virtual time: the engines are the queueing model that `heterofleet engine-sim` serves, and who gets a request is
-decided by the router's own pure modules (`openai.parse`, `prefix.affinity_key`, `pick`), from real bodies. What is not
-in it is the router's own time, which is a thousandth of what is measured here.
+decided by the router's own pure modules (`openai.parse`, `prefix.affinity_key`, `pick`), from real bodies. What engines
+say of themselves is heard as seldom as by the router (`watchers.LOADS_SECONDS`). What is not in it is the router's own
+time, which is a thousandth of what is measured here.
 
     working set     tokens of all blocks that all conversations have at their end, those they share once
     cache           of all engines together, as a multiple of the working set
@@ -23,6 +24,7 @@ import orjson
 from benchmarks.routerbench import bodies
 from heterofleet.api.places import Affinity
 from heterofleet.router import openai, pick, prefix
+from heterofleet.router.watchers import LOADS_SECONDS
 from heterofleet.simulate import profile, text
 from heterofleet.simulate.engine import Engine
 from heterofleet.simulate.events import Arrival, Finished, FirstToken
@@ -51,15 +53,20 @@ class Turn:
 
 
 class Seat:
-    """An engine as the router's decisions see it."""
+    """An engine as the router's decisions see it; `cache_use` is as old as what the router last heard of it."""
 
-    __slots__ = ("engine", "in_flight", "key", "load")
+    __slots__ = ("cache_use", "engine", "in_flight", "key", "load")
 
     def __init__(self, number: int, engine: Engine) -> None:
         self.key = f"10.0.0.{number}:8000"
         self.engine = engine
         self.in_flight = 0
         self.load = 0.0
+        self.cache_use = 0.0
+
+    def tell(self) -> None:
+        """Says how full its cache is, as its metrics do."""
+        self.cache_use = self.engine.load().kv_tokens / self.engine.profile.kv_tokens
 
 
 Policy = Callable[[Turn], Seat]
@@ -124,12 +131,17 @@ class _Run:
         heapq.heapify(self._due)
         self._under_way: dict[tuple[int, int], tuple[Seat, float]] = {}
         self._ttfts: list[float] = []
+        self._told_next = 0.0
 
     def ttfts(self) -> list[float]:
         while self._due or self._under_way:
-            now = min(self._next_event(), self._due[0][0] if self._due else float("inf"))
+            now = min(self._next_event(), self._due[0][0] if self._due else float("inf"), self._told_next)
             for seat in self._seats:
                 self._take_events(seat, now)
+            if now == self._told_next:
+                self._told_next += LOADS_SECONDS
+                for seat in self._seats:
+                    seat.tell()
             while self._due and self._due[0][0] <= now:
                 _, number, turn = heapq.heappop(self._due)
                 self._send(number, turn, now)
