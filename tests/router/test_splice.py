@@ -156,7 +156,9 @@ def test_log_probabilities_leave_answers_and_events_of_responses():
     for full, scrubbed in (
         ({"output": [{"content": [part]}]}, {"output": [{"content": [empty]}]}),
         ({"part": part}, {"part": empty}),
-        (part, empty),
+        # Official clients know an event's as a list.
+        (part, {**part, "logprobs": []}),
+        ({"part": {**part, "logprobs": []}}, {"part": {**part, "logprobs": []}}),
         ({"item": {"content": [part]}}, {"item": {"content": [empty]}}),
         ({"response": {"output": [{"content": [part]}]}}, {"response": {"output": [{"content": [empty]}]}}),
     ):

@@ -27,12 +27,15 @@ _USAGE: Final = re.compile(rb'"usage"[ \t\r\n]*:[ \t\r\n]*\{').search
 _Path = tuple[str | None, ...]
 """Where a value is: the key of an object, or None for each element of a list."""
 
+_OF_EVENTS: Final[_Path] = ("logprobs",)
+"""Where an event of /v1/responses has a list of them always, which is empty where none were asked for."""
+
 _LOGPROBS: Final[Mapping[Operation, tuple[_Path, ...]]] = {
     Operation.CHAT: (("choices", None, "logprobs"),),
     Operation.COMPLETIONS: (("choices", None, "logprobs"),),
     Operation.RESPONSES: (
         ("output", None, "content", None, "logprobs"),
-        ("logprobs",),
+        _OF_EVENTS,
         ("part", "logprobs"),
         ("item", "content", None, "logprobs"),
         ("response", "output", None, "content", None, "logprobs"),
@@ -77,17 +80,21 @@ def remove(body: bytes, keys: Iterable[str]) -> bytes:
 
 
 def without_logprobs(operation: Operation, body: bytes) -> bytes:
-    """A whole answer with null for its log-probabilities, which its client did not ask for. Raises Unspliceable."""
+    """An answer, or an event of one, without its log-probabilities, which its client did not ask for.
+
+    In their place is what an engine says that was not asked: null, or nothing in a list. Raises Unspliceable.
+    """
     if b'"logprobs"' not in body:
         return body
     text = body.decode("latin-1")
     try:
         at = text.index("{")
-        spans = sorted(span for path in _LOGPROBS[operation] for span in _find(text, at, path))
+        spans = sorted((*span, path) for path in _LOGPROBS[operation] for span in _find(text, at, path))
     except _UNREADABLE as exc:
         raise Unspliceable("an answer could not be walked as JSON") from exc
-    for start, end in reversed(spans):
-        body = body[:start] + b"null" + body[end:]
+    for start, end, path in reversed(spans):
+        if body[start:end] != b"[]":
+            body = body[:start] + (b"[]" if path is _OF_EVENTS else b"null") + body[end:]
     return body
 
 
