@@ -1,4 +1,7 @@
-"""The router and vllm-router under a thousand streams, round after round."""
+"""The router, vllm-router and a relay that only copies under a thousand streams, round after round.
+
+What the relay costs is the kernel's and the event loop's share of the others.
+"""
 
 import contextlib
 import sys
@@ -14,6 +17,7 @@ from heterofleet.api.policy import Profile
 from testbed import ports
 
 ENGINES: Final = 8
+BARE: Final = "bytes copied"
 _SOURCES: Final = Path(__file__).resolve().parents[2]
 
 
@@ -64,6 +68,10 @@ def _systems(targets: Sequence[int], body: str, folder: Path) -> Iterator[contex
         peer = peers.vllm_router(vllm, "power_of_two", ports.free(2), targets, body)
         assert peer.name == POWER_OF_TWO
         yield systems.running(peer, folder)
+    (port,) = ports.free(1)
+    command = (sys.executable, "-m", "benchmarks.routerbench.barerelay", str(port), *map(str, targets))
+    bare = systems.System(BARE, command, port, body, environment={"PYTHONPATH": str(_SOURCES)})
+    yield systems.running(bare, folder)
 
 
 @contextlib.contextmanager
