@@ -66,7 +66,10 @@ async def test_responses_are_answered_whole_and_streamed(made):
 
 async def test_embeddings_are_answered(made):
     async with asked(made) as client:
-        found = await client.embeddings.create(model="act", input="Hi", encoding_format="float")
+        with pytest.raises(openai.NotFoundError, match=r"name it in router\.embeddings"):
+            await client.embeddings.create(model="bge", input="Hi")
+        await made.says(embeddings={"endpoints": [made.small[0].key], "model": "bge"})
+        found = await client.embeddings.create(model="bge", input="Hi", encoding_format="float")
     assert found.data[0].embedding == [0.5, -1.0]
 
 

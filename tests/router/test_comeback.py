@@ -41,8 +41,8 @@ def arrival(seconds: float) -> Arrival:
 def test_a_request_may_come_again_when_the_first_engine_may_be_asked(
     reopen: tuple[float | None, ...], arrivals: list[Arrival], expected: float
 ):
-    groups = [registry(*reopen).groups[Tier.SMALL]]
-    assert comeback.seconds(groups, arrivals, 10.0, WALL) == expected
+    breakers = [endpoint.breaker for endpoint in registry(*reopen).all()]
+    assert comeback.seconds(breakers, arrivals, 10.0, WALL) == expected
 
 
 def test_an_engine_on_trial_is_shut_for_as_long_as_the_trial_may_take():

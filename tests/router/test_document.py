@@ -15,7 +15,7 @@ from router.operations import engine
 from router.site import site
 
 DOCUMENT: dict[str, Any] = json.loads((resources.files("heterofleet.router") / "data" / "openapi.json").read_bytes())
-MODELS = {"enum": ["auto", "plan", "act", "chat", "chat-large", "chat-small", "nobody"]}
+MODELS = {"enum": ["auto", "plan", "act", "chat", "chat-large", "chat-small", "bge", "nobody"]}
 """Names that a test asks for; at random hardly any request would come to an engine."""
 SCHEMAS = {**DOCUMENT["components"]["schemas"], "ModelName": MODELS}
 NARROWED = {**DOCUMENT, "components": {**DOCUMENT["components"], "schemas": SCHEMAS}}
@@ -53,4 +53,5 @@ async def test_the_router_does_what_it_says_whatever_is_sent(tmp_path, path, met
         check()
 
     async with site(tmp_path, [engine], [engine], cache={"exact": {"use": "Off"}}) as made:
+        await made.says(embeddings={"endpoints": [made.small[0].key], "model": "bge"})
         await asyncio.to_thread(ask, f"http://127.0.0.1:{made.router.port}")

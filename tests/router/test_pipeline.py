@@ -138,7 +138,6 @@ async def test_every_operation_reaches_its_own_path(tmp_path):
         "/v1/chat/completions": running.body("act"),
         "/v1/completions": b'{"model":"act","prompt":"Hi"}',
         "/v1/responses": b'{"model":"act","input":"Hi"}',
-        "/v1/embeddings": b'{"model":"act","input":"Hi"}',
     }
     async with site(tmp_path, [script], quality={"enabled": False}) as made:
         for path, body in asked.items():

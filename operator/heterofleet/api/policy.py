@@ -16,6 +16,7 @@ from heterofleet.api.base import Model, Ratio, Rule
 from heterofleet.api.caching import Cache
 from heterofleet.api.comparison import Consistency, Shadow
 from heterofleet.api.compliance import Compliance
+from heterofleet.api.embeddings import Embeddings
 from heterofleet.api.ladder import Adjustment, Escalation, Fallback, Quality, Retry, Review
 from heterofleet.api.places import Affinity, BreakerPolicy, Queue
 from heterofleet.api.store import Store
@@ -80,6 +81,9 @@ class RouterPolicy(Model):
     tenants: Tenants = Tenants()
     store: Store = Store()
     limits: Limits = Limits()
+    embeddings: Embeddings | None = Field(
+        None, description="Who answers /v1/embeddings; such requests get 404 unless given."
+    )
     tenant_metrics: bool = Field(
         False, description="Count money and tokens by tenant too; at most 256 tenants are told apart."
     )

@@ -107,6 +107,8 @@ def _heading(line: Line) -> str:
 
 def _tier(line: Line) -> Iterator[str]:
     if not line.get("tierReason"):
+        if line.get("endpoint") and not line.get("attempts"):
+            yield f"{line['endpoint']} answered well at once."  # Beside the tiers, as engines of embeddings do.
         return
     chosen = line.get("chosenTier", line["tier"])
     yield f"It was for the {chosen} tier: {_TIER_REASONS.get(line['tierReason'], line['tierReason'])}."

@@ -7,18 +7,24 @@ as long as nothing of an answer has come.
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from heterofleet.api.policy import Limits
-from heterofleet.router.endpoints import Endpoint
 from heterofleet.router.relay import Attempt
-from heterofleet.router.upstream import ClosedEarly, ConnectFailed, Connection, UpstreamError
+from heterofleet.router.upstream import ClosedEarly, ConnectFailed, Connection, Pool, UpstreamError
 
 SWEEP_SECONDS: Final = 0.25
 MOST_ANSWER_BYTES: Final = 64 * 2**20
 
 Hold = Callable[[bytes], bool]
 """Says of each piece of a stream whether it is still to be held back."""
+
+
+class Asked(Protocol):
+    """An engine as far as an attempt needs it."""
+
+    @property
+    def pool(self) -> Pool: ...
 
 
 class Attempts:
@@ -32,7 +38,7 @@ class Attempts:
     def __len__(self) -> int:
         return len(self._running)
 
-    async def begin(self, endpoint: Endpoint, request: bytes, seconds: float, hold: Hold | None) -> "Under":
+    async def begin(self, endpoint: Asked, request: bytes, seconds: float, hold: Hold | None) -> "Under":
         """Sends `request` and waits until its answer is whole, or a stream has begun, or it has failed."""
         limits = self.limits
         connection = endpoint.pool.take()

@@ -8,14 +8,13 @@ from enum import StrEnum
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from heterofleet.api.labels import Tier
 from heterofleet.router.answer import Usage
 from heterofleet.router.budget import NANO, NOTHING
 from heterofleet.router.classify import Decision
 from heterofleet.router.dispatch import Need
 from heterofleet.router.inbound import Exchange
 from heterofleet.router.openai import Operation, Request
-from heterofleet.router.policy import Attempt, Outcome, Step, Traits
+from heterofleet.router.policy import Attempt, Outcome, Step, Traits, Where
 from heterofleet.router.snapshot import Snapshot
 from heterofleet.router.tiering import Choice
 
@@ -100,9 +99,9 @@ class Call:
         self.noted: Noted | None = None
         """What is streamed to the client, where it may be kept."""
         self.rulings: list[Ruling] = []
-        self.tier: Tier | None = None
+        self.tier: Where | None = None
         self.endpoint: str | None = None
-        self.usages: list[tuple[Tier, Usage]] = []
+        self.usages: list[tuple[Where, Usage]] = []
         self.cache: str | None = None
         self.cache_key: bytes | None = None
         self.sought: Sought | None = None
@@ -122,7 +121,7 @@ class Call:
         assert self.request is not None, "the request was not read yet"  # noqa: S101  a defect of the pipeline's order
         return self.request
 
-    def used(self, tier: Tier, usage: Usage | None) -> None:
+    def used(self, tier: Where, usage: Usage | None) -> None:
         """What one attempt has used: an answer that was thrown away has cost as much as the one that was given."""
         if usage is not None:
             self.usages.append((tier, usage))
@@ -167,6 +166,8 @@ class Call:
             entry["tier"], entry["tierReason"] = self.tier or choice.tier, choice.why
             if self.tier not in (None, choice.tier):
                 entry["chosenTier"] = choice.tier
+        elif self.tier is not None:
+            entry["tier"] = self.tier
         if self.endpoint is not None:
             entry["endpoint"] = self.endpoint
         entry.update(self._tried())

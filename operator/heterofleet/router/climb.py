@@ -16,6 +16,7 @@ from heterofleet.api.routing import RequestClass
 from heterofleet.router import answer, budget, comeback, openai, policy, reading, replay, requesthead, rulings, splice
 from heterofleet.router.answer import Usage
 from heterofleet.router.attempts import Attempts, Under
+from heterofleet.router.breaker import Breaker
 from heterofleet.router.call import Call, Ending, Given
 from heterofleet.router.dispatch import Dispatcher, NoPlace, Place
 from heterofleet.router.endpoints import Endpoint, Registry
@@ -144,7 +145,7 @@ class Climber:
         try:
             outcome = await self._ask(call, place)
         finally:
-            _tell(endpoint, outcome, began, self._now())
+            tell(endpoint.breaker, outcome, began, self._now())
             self._tools.dispatcher.release(place, call.need.weight)
 
     async def _wait(self, call: Call, tier: Tier) -> Place | None:
@@ -284,9 +285,11 @@ class Climber:
 
     def _come_again(self, call: Call) -> bytes:
         tiers = {attempt.tier for attempt in call.attempts}
-        groups = [self._tools.registry.groups[tier] for tier in tiers]
+        breakers = [
+            e.breaker for tier, group in self._tools.registry.groups.items() if tier in tiers for e in group.serving
+        ]
         arrivals = [arrival for arrival in call.snapshot.plan.arrivals if arrival.tier in tiers]
-        return retry_after(comeback.seconds(groups, arrivals, self._now(), time.time()))
+        return retry_after(comeback.seconds(breakers, arrivals, self._now(), time.time()))
 
     def _break_off(self, call: Call, error: bytes) -> None:
         """A stream cannot take its status back: it says so in an event.
@@ -340,14 +343,14 @@ def _used_so_far(call: Call, relay: StreamRelay) -> Usage:
     return Usage(budget.prompt_tokens(call.asked.prompt_characters), relay.pieces)
 
 
-def _tell(endpoint: Endpoint, outcome: Outcome, began: float, now: float) -> None:
-    """What the endpoint's breaker learns of an attempt."""
+def tell(breaker: Breaker, outcome: Outcome, began: float, now: float) -> None:
+    """What an engine's breaker learns of an attempt."""
     if outcome.fault:
-        endpoint.breaker.failed(now, began)
+        breaker.failed(now, began)
     elif outcome is Outcome.CLIENT_GONE:
-        endpoint.breaker.abandoned(now, began)
+        breaker.abandoned(now, began)
     else:
-        endpoint.breaker.succeeded(now, began)
+        breaker.succeeded(now, began)
 
 
 def _edit(call: Call) -> Edit | None:

@@ -13,18 +13,18 @@ from datetime import UTC, datetime
 from typing import Final
 
 from heterofleet.api.routing import Arrival
-from heterofleet.router.endpoints import Group
+from heterofleet.router.breaker import Breaker
 
 SOONEST_SECONDS: Final = 1.0
 LATEST_SECONDS: Final = 60.0
 
 
-def seconds(groups: Iterable[Group], arrivals: Iterable[Arrival], now: float, wall: float) -> float:
-    """In how many seconds to come again: `groups` and `arrivals` are of the tiers that may answer.
+def seconds(breakers: Iterable[Breaker], arrivals: Iterable[Arrival], now: float, wall: float) -> float:
+    """In how many seconds to come again: `breakers` and `arrivals` are of the engines that may answer.
 
     `now` is monotonic, as breakers count; `wall` is the Unix time, as the plan does.
     """
-    shut = (endpoint.breaker.seconds_shut(now) for group in groups for endpoint in group.serving)
+    shut = (breaker.seconds_shut(now) for breaker in breakers)
     # An instance that is late is no reason to come at once: nobody knows how late.
     booting = (left for arrival in arrivals if (left := (arrival.at - _at(wall)).total_seconds()) > 0)
     first = min((*shut, *booting), default=math.inf)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 import yaml
 
-from heterofleet.api.routing import RouterConfig, StaticEndpoint
+from heterofleet.api.routing import RouterConfig
 from heterofleet.router.endpoints import Address, Sighting
 
 _log = logging.getLogger(__name__)
@@ -48,16 +48,16 @@ def _json(said: Any) -> str:
 def sightings(config: RouterConfig) -> list[Sighting]:
     """The engines that a file names."""
     return [
-        Sighting(address(endpoint), endpoint.tier, draining=endpoint.draining, model=endpoint.model)
+        Sighting(address(endpoint.address), endpoint.tier, draining=endpoint.draining, model=endpoint.model)
         for endpoint in config.endpoints
     ]
 
 
-def address(endpoint: StaticEndpoint) -> Address:
+def address(text: str) -> Address:
     """host and port of `host:port` or `[v6]:port`. Raises ValueError."""
-    host, _, port = endpoint.address.rpartition(":")
+    host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) <= 65_535:
-        raise ValueError(f"endpoints: {endpoint.address!r} is not host:port")
+        raise ValueError(f"endpoints: {text!r} is not host:port")
     return Address(host.removeprefix("[").removesuffix("]"), int(port))
 
 

@@ -60,7 +60,9 @@ class Paths:
             status, sentence = (405, "send this request with GET") if snapshot else (503, "no configuration yet")
             _refuse(exchange, status, sentence)
             return
-        described = {name: _model(name, snapshot) for name in snapshot.models}
+        embeddings = snapshot.policy.embeddings
+        names = dict.fromkeys((*snapshot.models, *((embeddings.model,) if embeddings is not None else ())))
+        described = {name: _model(name, snapshot) for name in names}
         quoted = exchange.target.removeprefix(b"/v1/models").removeprefix(b"/")
         wanted = unquote_to_bytes(quoted).decode("utf-8", "replace")
         if not wanted:

@@ -1,14 +1,16 @@
 """The gauges of a router: what is so at the moment of a scrape, read from the parts that know it."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from heterofleet.router.attempts import Attempts
 from heterofleet.router.breaker import State
 from heterofleet.router.counts import Labels
 from heterofleet.router.dispatch import Dispatcher
+from heterofleet.router.embeddings import Engine
 from heterofleet.router.endpoints import Endpoint, Registry
+from heterofleet.router.policy import EMBED
 from heterofleet.router.successes import Detour
 
 Family = tuple[str, str, tuple[str, ...], dict[Labels, float]]
@@ -24,6 +26,8 @@ class Gauges:
     attempts: Attempts
     detour: Callable[[], Detour]
     connections: Callable[[], int]
+    embedding: Callable[[], Sequence[Engine]] = tuple
+    """The engines beside the tiers."""
 
     def __call__(self) -> Iterator[Family]:
         now = self.loop.time()
@@ -38,16 +42,18 @@ class Gauges:
         yield "detour", "1 while act requests go to the large tier at once.", (), {(): float(detour.active)}
 
     def _of_endpoints(self, now: float) -> Iterator[Family]:
-        endpoints = self.registry.all()
+        endpoints, engines = self.registry.all(), self.embedding()
         yield (
             "in_flight_requests", "Requests of this router under way at an endpoint.", ("tier", "endpoint"),
-            {(e.tier, e.key): float(e.in_flight) for e in endpoints},
+            {(e.tier, e.key): float(e.in_flight) for e in endpoints}
+            | {(EMBED, e.key): float(e.in_flight) for e in engines},
         )  # fmt: skip
         yield (
             "breaker_open", "1 while an endpoint gets no requests since it failed.", ("tier", "endpoint"),
-            {(e.tier, e.key): float(e.breaker.state(now) is not State.CLOSED) for e in endpoints},
+            {(e.tier, e.key): float(e.breaker.state(now) is not State.CLOSED) for e in endpoints}
+            | {(EMBED, e.key): float(e.breaker.state(now) is not State.CLOSED) for e in engines},
         )  # fmt: skip
-        counts: dict[Labels, float] = {}
+        counts: dict[Labels, float] = {(EMBED, "serving"): float(len(engines))} if engines else {}
         for endpoint in endpoints:
             labels = (endpoint.tier, _state(endpoint))
             counts[labels] = counts.get(labels, 0.0) + 1.0

@@ -16,18 +16,31 @@ from typing import Final, NamedTuple, Protocol
 from heterofleet.api.labels import Tier
 from heterofleet.api.places import Queue
 from heterofleet.api.routing import Degrade, ModelName, RequestClass
-from heterofleet.router import budget, classify, openai, pick, prefix, quality, requesthead, rulings, splice, tiering
+from heterofleet.router import (
+    budget,
+    classify,
+    embeddings,
+    openai,
+    pick,
+    prefix,
+    quality,
+    requesthead,
+    rulings,
+    splice,
+    tiering,
+)
 from heterofleet.router.accesslog import Put
 from heterofleet.router.auth import Keys
 from heterofleet.router.budget import Standing
 from heterofleet.router.call import Call, Ending, Given
 from heterofleet.router.climb import Climber, Turned, fail, retry_after, send_whole
 from heterofleet.router.dispatch import Need
+from heterofleet.router.embeddings import Embedding
 from heterofleet.router.inbound import Exchange
 from heterofleet.router.ledger import Ledger, Reservation
 from heterofleet.router.metrics import Metrics
 from heterofleet.router.openai import InvalidRequest, Operation, Request
-from heterofleet.router.policy import Traits
+from heterofleet.router.policy import EMBED, Traits, Where
 from heterofleet.router.snapshot import Snapshot
 from heterofleet.router.successes import Detour
 
@@ -81,6 +94,7 @@ class Parts(NamedTuple):
     detour: Callable[[], Detour]
     engine_key: Callable[[], bytes | None]
     climber: Climber
+    embedding: Embedding
     caches: Caches
     after: After
     metrics: Metrics
@@ -119,6 +133,9 @@ class Pipeline:
         parts, snapshot, exchange = self._parts, call.snapshot, call.exchange
         self._identify(call)
         request = call.request = openai.parse(call.operation, exchange.body)
+        if call.operation is Operation.EMBEDDINGS:
+            await self._embed(call, reservation)
+            return
         model = _model(request, snapshot)
         if snapshot.rules is not None:
             rulings.prompt(call)
@@ -131,10 +148,7 @@ class Pipeline:
         tier = self._choose(call, model, tenant_is_short=short)
         self._prepare(call, model, tenant_is_short=short)
         if snapshot.bounded:
-            # At once, before anything is awaited: others of the tenant are judged by it.
-            price = snapshot.tiers[tier].price or _FREE
-            expected = budget.expected(request.prompt_characters, request.max_tokens, price)
-            reservation.append(parts.ledger().reserve(call.tenant, expected, time.time()))
+            self._reserve(call, tier, request.max_tokens, reservation)
         found = await parts.caches.find(call, tier)
         if found is not None:
             given, call.cache = found
@@ -145,6 +159,21 @@ class Pipeline:
         await parts.climber.climb(call, tier)
         parts.caches.keep(call)
         parts.after(call)
+
+    async def _embed(self, call: Call, reservation: list[Reservation]) -> None:
+        """Keys, rules and money hold for embeddings too; they have no class, and are no demand of a tier."""
+        embeddings.admit(call)
+        if call.snapshot.rules is not None:
+            rulings.prompt(call)
+        self._budget(call)
+        if call.snapshot.bounded:
+            self._reserve(call, EMBED, 0, reservation)
+        await self._parts.embedding.answer(call)
+
+    def _reserve(self, call: Call, where: Where, max_tokens: int | None, reservation: list[Reservation]) -> None:
+        """At once, before anything is awaited: others of the tenant are judged by it."""
+        expected = budget.expected(call.asked.prompt_characters, max_tokens, call.snapshot.prices[where] or _FREE)
+        reservation.append(self._parts.ledger().reserve(call.tenant, expected, time.time()))
 
     def _identify(self, call: Call) -> None:
         keys = self._parts.keys()
@@ -192,7 +221,6 @@ class Pipeline:
         assert decision is not None  # noqa: S101  decided right before
         now = self._parts.now()
         max_tokens = request.max_tokens
-        expected = 0 if call.operation is Operation.EMBEDDINGS else max_tokens
         affinity = None
         if request.prompt_characters >= policy.affinity.min_prompt_characters:
             affinity = prefix.affinity_key(request, policy.affinity.block_characters)
@@ -200,7 +228,7 @@ class Pipeline:
         call.need = Need(
             decision.request_class,
             call.tenant,
-            pick.weight(request.prompt_characters, expected),
+            pick.weight(request.prompt_characters, max_tokens),
             affinity,
             now + patience,
             may_spill=model.tier is None and not tenant_is_short,
@@ -258,21 +286,23 @@ class Pipeline:
 
     def _money(self, call: Call, reservation: list[Reservation], request_class: str) -> None:
         """Tokens and their cost, of every attempt. What no engine answered costs nothing, nor does a cached answer."""
-        metrics, tiers = self._parts.metrics, call.snapshot.tiers
-        large = tiers[Tier.LARGE].price
+        metrics, prices = self._parts.metrics, call.snapshot.prices
         spent = budget.NOTHING
         for tier, usage in call.usages:
             metrics.prompt_tokens.add(usage.prompt, request_class, tier)
             metrics.completion_tokens.add(usage.completion, request_class, tier)
-            price = tiers[tier].price
+            price = prices[tier]
             if price is not None:
                 usd = budget.cost_usd(usage.prompt, usage.completion, price)
                 metrics.cost_usd.add(usd, request_class, tier)
             spent = spent + budget.cost(usage.prompt, usage.completion, price or _FREE)
-        if call.usages and large is not None:
-            # All-large would have answered once, whatever it took here.
-            given = call.usages[-1][1]
-            metrics.cost_all_large_usd.add(budget.cost_usd(given.prompt, given.completion, large), request_class)
+        if call.usages:
+            # All-large would have answered once, whatever it took here. It makes no embeddings, whose cost is the same.
+            where, given = call.usages[-1]
+            price = prices[EMBED if where == EMBED else Tier.LARGE]
+            if price is not None:
+                usd = budget.cost_usd(given.prompt, given.completion, price)
+                metrics.cost_all_large_usd.add(usd, request_class)
         call.spent = spent
         if reservation:
             self._parts.ledger().settle(reservation[0], spent, time.time())

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from heterofleet.api.labels import Tier
 from heterofleet.api.policy import RouterPolicy
@@ -59,13 +59,20 @@ _LATE: Final = frozenset({Outcome.TIMEOUT, Outcome.STALLED})
 _ABSENT: Final = frozenset({Outcome.UNAVAILABLE, Outcome.CONNECT_FAILED, Outcome.ENGINE_BUSY})
 
 
+EMBED: Final = "embed"
+"""The pool of embedding engines, as metrics and logs call it where they name a tier."""
+
+Where = Tier | Literal["embed"]
+"""Who is asked: a tier, or the pool beside them."""
+
+
 class Attempt(NamedTuple):
     """One try: where, and how it ended. UNAVAILABLE, where the tier had nobody to ask, has no endpoint.
 
     `flaw` and `truncated` are quality's verdict on an answer.
     """
 
-    tier: Tier
+    tier: Where
     outcome: Outcome
     endpoint: str | None = None
     flaw: Flaw | None = None
@@ -212,13 +219,13 @@ def decide(
     return _after_failure(policy, traits, attempts, now, chance, spent=spent)
 
 
-def stands_in(policy: RouterPolicy, traits: Traits, tier: Tier) -> Tier | None:
+def stands_in(policy: RouterPolicy, traits: Traits, tier: Where) -> Tier | None:
     """The tier that may answer where no engine of `tier` works; None where none may."""
-    fallback = policy.fallback
-    allowed = fallback.large_for_small if tier is Tier.SMALL else fallback.small_for_large
-    if not allowed or traits.pinned:
+    if traits.pinned:
         return None
-    return Tier.LARGE if tier is Tier.SMALL else Tier.SMALL
+    if tier is Tier.SMALL:
+        return Tier.LARGE if policy.fallback.large_for_small else None
+    return Tier.SMALL if tier is Tier.LARGE and policy.fallback.small_for_large else None
 
 
 def backoff_seconds(policy: RouterPolicy, failures: int, chance: Chance) -> float:

@@ -9,14 +9,13 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from heterofleet.api.labels import Tier
 from heterofleet.router import answer, assembly, quality, relay, splice, sse
 from heterofleet.router.answer import AnswerError, EngineFailure
 from heterofleet.router.answerstream import StreamReader
 from heterofleet.router.assembly import NotWhole
 from heterofleet.router.call import Call, Given
 from heterofleet.router.openai import Operation
-from heterofleet.router.policy import Attempt, Outcome
+from heterofleet.router.policy import Attempt, Outcome, Where
 from heterofleet.router.splice import Unspliceable
 from heterofleet.router.upstream import ClosedEarly, ConnectFailed, Garbage, TimedOut, UpstreamError
 
@@ -73,7 +72,7 @@ def holding(call: Call) -> Held | None:
     return Held(call, characters) if call.asked.stream and characters and not call.snapshot.lean else None
 
 
-def read(call: Call, tier: Tier, endpoint: str, raw: relay.Attempt, held: Held | None) -> Brought:
+def read(call: Call, tier: Where, endpoint: str, raw: relay.Attempt, held: Held | None) -> Brought:
     """How an attempt ended, as far as it has; a good stream goes on."""
     if raw.error is not None:
         # Whatever came of it, nothing has left yet.
@@ -96,7 +95,7 @@ def ended(operation: Operation, attempt: Attempt, stream: relay.StreamRelay) -> 
     return attempt._replace(outcome=Outcome.STALLED if isinstance(error, TimedOut) else _OUTCOMES[type(error)])
 
 
-def _whole(call: Call, tier: Tier, endpoint: str, given: Given) -> Brought:
+def _whole(call: Call, tier: Where, endpoint: str, given: Given) -> Brought:
     config = call.snapshot.policy.quality
     if call.snapshot.lean or not config.enabled:
         call.used(tier, answer.usage_of_body(given.body))
@@ -119,7 +118,7 @@ def _scrubbed(call: Call, given: Given) -> Given:
     return given._replace(body=splice.without_logprobs(call.operation, given.body))
 
 
-def _stream(call: Call, tier: Tier, endpoint: str, raw: relay.Attempt, held: Held | None) -> Brought:
+def _stream(call: Call, tier: Where, endpoint: str, raw: relay.Attempt, held: Held | None) -> Brought:
     body = raw.body
     if body.startswith(_ERROR_EVENT) or (held is not None and isinstance(held.error, EngineFailure)):
         return Brought(Attempt(tier, Outcome.ENGINE_ERROR, endpoint))
@@ -159,7 +158,7 @@ def _begins_well(stream: bytes) -> bool:
     return True
 
 
-def _judged(call: Call, tier: Tier, endpoint: str, said: answer.Answer) -> Attempt:
+def _judged(call: Call, tier: Where, endpoint: str, said: answer.Answer) -> Attempt:
     verdict = quality.judge(said, call.asked, call.snapshot.policy.quality)
     outcome = Outcome.GOOD if verdict.good else Outcome.BAD
     return Attempt(tier, outcome, endpoint, verdict.reason, verdict.truncated)

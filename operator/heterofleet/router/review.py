@@ -56,7 +56,7 @@ class NoSuchReview(ReviewError):
 class Attempt(NamedTuple):
     """An answer that an engine gave, and why it was not good enough."""
 
-    tier: Tier
+    tier: str
     text: str
     verdict: str
 

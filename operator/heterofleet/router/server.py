@@ -27,6 +27,8 @@ from heterofleet.router.comparing import Comparisons
 from heterofleet.router.configured import Configured
 from heterofleet.router.copies import Copies
 from heterofleet.router.dispatch import Dispatcher
+from heterofleet.router.embeddings import Embedding
+from heterofleet.router.embeddings import Tools as EmbeddingTools
 from heterofleet.router.endpoints import Registry, Sighting
 from heterofleet.router.gauges import Gauges
 from heterofleet.router.inbound import Front
@@ -41,7 +43,7 @@ from heterofleet.router.shadowing import Shadows
 from heterofleet.router.snapshot import Rejected, Snapshot
 from heterofleet.router.spans import Spans
 from heterofleet.router.successes import Detour
-from heterofleet.router.upstream import IDLE_SECONDS
+from heterofleet.router.upstream import IDLE_SECONDS, Pool
 from heterofleet.router.watchers import Watchers
 
 _log = logging.getLogger(__name__)
@@ -76,6 +78,7 @@ class Router:
         self._copies = Copies(self._dispatcher, self._attempts, lambda: self._keyring.engine, loop.time)
         self._comparisons = Comparisons(self._copies, self._dispatcher, self._metrics, self._chance)
         self._shadows = Shadows(self._copies, self._dispatcher, self._metrics, self._chance)
+        self._embedding = Embedding(EmbeddingTools(loop, self._attempts, self._metrics, self._chance))
         self._leaving = False
         self._front: Front | None = None
         self.failed = False
@@ -85,8 +88,9 @@ class Router:
         self.stopping = asyncio.Event()
         self._pipeline = Pipeline(self._parts(self._climber()))
         self._gauges = Gauges(
-            loop, self._registry, self._dispatcher, self._attempts, lambda: self._detour, self._connections
-        )
+            loop, self._registry, self._dispatcher, self._attempts, lambda: self._detour, self._connections,
+            lambda: self._embedding.engines,
+        )  # fmt: skip
 
     def _climber(self) -> Climber:
         return Climber(
@@ -112,6 +116,7 @@ class Router:
             detour=lambda: self._detour,
             engine_key=lambda: self._keyring.engine,
             climber=climber,
+            embedding=self._embedding,
             caches=self._recall,
             after=self._after,
             metrics=self._metrics,
@@ -193,8 +198,8 @@ class Router:
             await self._copies.close()
             await self._recall.close()
             await self._books.close()
-            for endpoint in self._registry.all():
-                endpoint.pool.close()
+            for pool in self._pools():
+                pool.close()
 
     def _work(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
         """What runs beside the requests, as long as the router does."""
@@ -272,6 +277,7 @@ class Router:
             lambda tenant: weights.get(tenant, 1.0),
             large_for_small=policy.fallback.large_for_small,
         )
+        self._embedding.configure(policy.embeddings, policy.breaker)
         self._recall.configure(policy.cache, self._books.store, gives_stale=policy.fallback.cached)
         if sightings is not None:
             self._take_engines(sightings)
@@ -296,8 +302,11 @@ class Router:
         while True:
             await asyncio.sleep(TIDY_SECONDS)
             self._configured.try_again()
-            for endpoint in self._registry.all():
-                endpoint.pool.close_idle(self._loop.time() - IDLE_SECONDS)
+            for pool in self._pools():
+                pool.close_idle(self._loop.time() - IDLE_SECONDS)
+
+    def _pools(self) -> list[Pool]:
+        return [*(e.pool for e in self._registry.all()), *(e.pool for e in self._embedding.engines)]
 
     def _report(self, defect: BaseException) -> None:
         self._metrics.defects.add(1)

@@ -15,6 +15,7 @@ from heterofleet.api.routing import ModelName, Plan, RouterConfig, TierEndpoints
 from heterofleet.router.budget import Price
 from heterofleet.router.classify import Classifier, Weights
 from heterofleet.router.compliance import InvalidRule, Rules
+from heterofleet.router.policy import EMBED, Where
 
 
 class Rejected(Exception):
@@ -44,6 +45,7 @@ class Snapshot:
     policy: RouterPolicy
     models: Mapping[str, ModelName]
     tiers: Mapping[Tier, TierSettings]
+    prices: Mapping[Where, Price | None]
     classifier: Classifier
     rules: Rules | None
     lean: bool
@@ -73,7 +75,8 @@ def compile_config(text: str, weights: Weights) -> Snapshot:
         digest=hashlib.sha256(text.encode()).hexdigest(),
         policy=policy,
         models={model.name: model for model in config.models},
-        tiers={Tier.LARGE: TierSettings.of(config.large), Tier.SMALL: TierSettings.of(config.small)},
+        tiers=(tiers := {Tier.LARGE: TierSettings.of(config.large), Tier.SMALL: TierSettings.of(config.small)}),
+        prices={**{tier: settings.price for tier, settings in tiers.items()}, EMBED: _embedding_price(policy)},
         classifier=Classifier(weights, classification.threshold, classification.hints),
         rules=rules,
         lean=policy.profile is Profile.LEAN,
@@ -82,6 +85,11 @@ def compile_config(text: str, weights: Weights) -> Snapshot:
         copies=policy.shadow.share > 0 or (policy.consistency.share > 0 and not policy.consistency.blocking),
         unknown=tuple(unknown),
     )
+
+
+def _embedding_price(policy: RouterPolicy) -> Price | None:
+    posted = policy.embeddings.usd_per_million_tokens if policy.embeddings is not None else None
+    return None if posted is None else Price(posted, 0.0)
 
 
 def _refuse_unpriced_budgets(config: RouterConfig) -> None:

@@ -88,6 +88,16 @@ def test_a_request_that_spilled_over_is_told_of_both_tiers() -> None:
     ]
 
 
+def test_embeddings_are_told_without_a_class_or_what_chose_a_tier() -> None:
+    of_classes = ("class", "score", "classReason", "tierReason")
+    line = {name: value for name, value in GOOD.items() if name not in of_classes}
+    told = {**line, "operation": "embeddings", "tier": "embed", "completionTokens": 0}
+    assert explained(told)[1:] == [
+        "10.0.0.1:8000 answered well at once.",
+        "Its attempts took 12 tokens of prompts and 0 of answers.",
+    ]
+
+
 def test_a_refusal_says_what_the_client_was_told() -> None:
     refused = {**GOOD, "outcome": "budget", "status": 429, "sentence": "the budget of 24 hours is used up"}
     for name in ("tier", "tierReason", "endpoint", "promptTokens", "completionTokens"):

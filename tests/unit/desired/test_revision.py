@@ -154,6 +154,7 @@ POLICY: dict[str, Any] = {
     "limits.connectSeconds": 1,
     "limits.firstByteSeconds": 1,
     "limits.stallSeconds": 1,
+    "embeddings": {"endpoints": ["embed:8000"], "model": "embedding"},
     "tenantMetrics": True,
 }
 """Read live. Each is tried on routers that have keys, reviewers and a store, since some need them."""
