@@ -145,6 +145,15 @@ def test_where_the_cache_of_the_one_that_affinity_finds_is_full_the_least_loaded
         assert chosen.load == min(endpoint.load for endpoint in endpoints)
 
 
+@given(endpoints=loaded, key=hashes, bound=bounds, use=st.sampled_from([0.0, 0.99, 1.0]))
+def test_who_stays_home_is_whom_affinity_finds(endpoints, key, bound, use):
+    endpoints = [endpoint._replace(load=endpoint.load / 4, cache_use=use) for endpoint in endpoints]
+    (home,) = [endpoint for endpoint in endpoints if endpoint.key == ring_of(endpoints).home(key)]
+    assert pick.stays_home(home) is (home.load < FREE_LOAD and use <= pick.FULL_CACHE)
+    if pick.stays_home(home):
+        assert pick.affine(ring_of(endpoints), key, endpoints, bound) == home
+
+
 def test_full_caches_of_others_do_not_matter():
     keys = {f"e{number}" for number in range(8)}
     full = [endpoint._replace(cache_use=float(endpoint.key != home(keys, 7))) for endpoint in idle(keys)]

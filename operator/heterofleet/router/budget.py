@@ -72,7 +72,12 @@ def cost_usd(prompt_tokens: int, completion_tokens: int, price: Price) -> float:
 
 def cost(prompt_tokens: int, completion_tokens: int, price: Price) -> Spent:
     """The same as it is booked."""
-    return Spent(round(cost_usd(prompt_tokens, completion_tokens, price) * NANO), prompt_tokens + completion_tokens)
+    return Spent(booked(cost_usd(prompt_tokens, completion_tokens, price)), prompt_tokens + completion_tokens)
+
+
+def booked(usd: float) -> int:
+    """An amount in the unit of all books."""
+    return round(usd * NANO)
 
 
 def prompt_tokens(prompt_characters: int) -> int:

@@ -16,7 +16,7 @@ from heterofleet.api.places import Affinity, Queue
 from heterofleet.api.routing import RequestClass
 from heterofleet.router import pick
 from heterofleet.router.admission import Admission, Refusal, Ticket
-from heterofleet.router.endpoints import Endpoint, Registry
+from heterofleet.router.endpoints import Endpoint, Group, Registry
 
 SPILL_SHARE: Final = 0.5
 """Room of an instance that others than its own requests may fill: the rest stays for its own that come next."""
@@ -178,7 +178,8 @@ class Dispatcher:
     def _place(self, tier: Tier, need: Need) -> Place | None:
         group, most = self._registry.groups[tier], self._most[tier]
         now = self._now()
-        if tier is Tier.SMALL and not need.tried and (found := self._quickly(group.serving, most, now)) is not None:
+        found = None if need.tried else self._quickly(group, tier, need.affinity)
+        if found is not None and found.in_flight + found.foreign < most and found.breaker.allows(now):
             return self._taken(found, tier, need)
         open_ = group.with_room(most, now, need.tried) or (group.with_room(most, now) if need.tried else [])
         if not open_:
@@ -191,13 +192,14 @@ class Dispatcher:
             found = pick.affine(group.ring, need.affinity, open_, self._affinity.load_bound, need.weight)
         return self._taken(found, tier, need)
 
-    def _quickly(self, serving: tuple[Endpoint, ...], most: int, now: float) -> Endpoint | None:
-        """Power of two choices without a look at all the others, which nearly always does."""
-        if not serving:
+    def _quickly(self, group: Group, tier: Tier, affinity: int | None) -> Endpoint | None:
+        """Whom `pick` nearly always chooses, without a look at all the others; the caller sees to its room."""
+        if not group.serving:
             return None
-        found: Endpoint = pick.power_of_two(serving, self._random)
-        usable = found.in_flight + found.foreign < most and found.breaker.allows(now)
-        return found if usable else None
+        if tier is Tier.SMALL:
+            return pick.power_of_two(group.serving, self._random)
+        home = None if affinity is None else group.home(affinity)
+        return home if home is not None and pick.stays_home(home) else None
 
     def _spilled(self, tier: Tier, need: Need) -> Place | None:
         if tier is not Tier.SMALL or not need.may_spill:

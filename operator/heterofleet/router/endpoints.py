@@ -104,11 +104,12 @@ class Endpoint:
 class Group:
     """The endpoints of one tier that serve, and the ring over them."""
 
-    __slots__ = ("_ring", "known", "serving")
+    __slots__ = ("_by_key", "_ring", "known", "serving")
 
     def __init__(self) -> None:
         self.known: tuple[Endpoint, ...] = ()
         self.serving: tuple[Endpoint, ...] = ()
+        self._by_key: dict[str, Endpoint] = {}
         self._ring: Ring | None = None
 
     def replace(self, endpoints: Sequence[Endpoint]) -> bool:
@@ -118,6 +119,7 @@ class Group:
         changed = serving != self.serving
         if changed:
             self.serving, self._ring = serving, None
+            self._by_key = {endpoint.key: endpoint for endpoint in serving}
         return changed
 
     @property
@@ -126,6 +128,11 @@ class Group:
         if self._ring is None:
             self._ring = Ring(endpoint.key for endpoint in self.serving)
         return self._ring
+
+    def home(self, affinity: int) -> Endpoint | None:
+        """Whose a conversation is, as long as it has room; None where nobody serves."""
+        home = self.ring.home(affinity)
+        return None if home is None else self._by_key[home]
 
     def with_room(self, most: int, now: float, tried: Iterable[str] = ()) -> list[Endpoint]:
         """Those that serve, whose breaker lets a request through, and that hold less than `most`."""

@@ -55,36 +55,35 @@ class Message(NamedTuple):
     text: str
 
 
-class Request(NamedTuple):
+class Request:
     """One request. `body` is what came; `fields` is the same parsed, and is never changed."""
 
-    operation: Operation
-    body: bytes
-    fields: Mapping[str, Any]
-    model: str
-    stream: bool
-    messages: tuple[Message, ...]
-    prompt_characters: int
+    __slots__ = (
+        "body", "fields", "max_tokens", "messages", "model", "operation", "prompt_characters", "stream",
+    )  # fmt: skip
 
-    @property
-    def max_tokens(self) -> int | None:
+    def __init__(self, operation: Operation, body: bytes, fields: dict[str, Any], model: str, stream: bool,
+                 messages: tuple[Message, ...]) -> None:  # fmt: skip
+        self.operation = operation
+        self.body = body
+        self.fields = fields
+        self.model = model
+        self.stream = stream
+        self.messages = messages
+        self.prompt_characters = sum([len(message.text) for message in messages])
+        self.max_tokens = _max_tokens(fields)
         """The longest answer that was asked for, in tokens."""
-        for name in ("max_completion_tokens", "max_output_tokens", "max_tokens"):
-            value = self.fields.get(name)
-            if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-                return value
-        return None
 
     @property
     def wants_usage(self) -> bool:
         """Whether a stream is to end with its usage."""
         options = self.fields.get("stream_options")
-        return isinstance(options, Mapping) and options.get("include_usage") is True
+        return isinstance(options, dict) and options.get("include_usage") is True
 
     @property
     def metadata(self) -> Mapping[str, Any]:
         value = self.fields.get("metadata")
-        return value if isinstance(value, Mapping) else {}
+        return value if isinstance(value, dict) else {}
 
 
 def parse(operation: Operation, body: bytes) -> Request:
@@ -98,9 +97,15 @@ def parse(operation: Operation, body: bytes) -> Request:
         raise InvalidRequest("stream must be true or false", param="stream")
     if operation is Operation.RESPONSES:
         _refuse_state(fields)
-    messages = tuple(_MESSAGES[operation](fields))
-    characters = sum(len(message.text) for message in messages)
-    return Request(operation, body, fields, model, stream is True, messages, characters)
+    return Request(operation, body, fields, model, stream is True, tuple(_MESSAGES[operation](fields)))
+
+
+def _max_tokens(fields: Mapping[str, Any]) -> int | None:
+    for name in ("max_completion_tokens", "max_output_tokens", "max_tokens"):
+        value = fields.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+    return None
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -123,6 +123,11 @@ def affine(ring: Ring, key: int, candidates: Sequence[C], load_bound: float, wor
     return found if found.cache_use <= FULL_CACHE else min(candidates, key=_load)
 
 
+def stays_home(home: Candidate) -> bool:
+    """Whether `affine` gives a request to its home whatever the others' loads, so that they need not be looked at."""
+    return home.load < FREE_LOAD and home.cache_use <= FULL_CACHE
+
+
 def _first_below(limit: float, ring: Ring, key: int, candidates: Sequence[C]) -> C:
     """The first candidate from `key` on that is below the limit; the ring may know others, who are skipped."""
     home = ring.home(key)

@@ -31,7 +31,7 @@ from heterofleet.router import (
 )
 from heterofleet.router.accesslog import Put
 from heterofleet.router.auth import Keys
-from heterofleet.router.budget import Standing
+from heterofleet.router.budget import Spent, Standing
 from heterofleet.router.call import Call, Ending, Given
 from heterofleet.router.climb import Climber, Turned, fail, retry_after, send_whole
 from heterofleet.router.dispatch import Need
@@ -110,7 +110,7 @@ class Pipeline:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._prefix = os.urandom(8).hex()
+        self._prefix = os.urandom(8).hex().encode()
         self._numbers = itertools.count(1)
 
     async def handle(self, exchange: Exchange, operation: Operation) -> None:
@@ -252,7 +252,7 @@ class Pipeline:
         given = exchange.headers.get(REQUEST_ID)
         if given is not None and _ID.fullmatch(given):
             return given
-        return f"{self._prefix}-{next(self._numbers):x}".encode()
+        return b"%b-%x" % (self._prefix, next(self._numbers))
 
     def _account(self, call: Call, reservation: list[Reservation]) -> None:
         """What the request was, once it has ended."""
@@ -287,15 +287,16 @@ class Pipeline:
     def _money(self, call: Call, reservation: list[Reservation], request_class: str) -> None:
         """Tokens and their cost, of every attempt. What no engine answered costs nothing, nor does a cached answer."""
         metrics, prices = self._parts.metrics, call.snapshot.prices
-        spent = budget.NOTHING
+        nano_usd = tokens = 0
         for tier, usage in call.usages:
             metrics.prompt_tokens.add(usage.prompt, request_class, tier)
             metrics.completion_tokens.add(usage.completion, request_class, tier)
+            tokens += usage.prompt + usage.completion
             price = prices[tier]
             if price is not None:
                 usd = budget.cost_usd(usage.prompt, usage.completion, price)
                 metrics.cost_usd.add(usd, request_class, tier)
-            spent = spent + budget.cost(usage.prompt, usage.completion, price or _FREE)
+                nano_usd += budget.booked(usd)
         if call.usages:
             # All-large would have answered once, whatever it took here. It makes no embeddings, whose cost is the same.
             where, given = call.usages[-1]
@@ -303,7 +304,7 @@ class Pipeline:
             if price is not None:
                 usd = budget.cost_usd(given.prompt, given.completion, price)
                 metrics.cost_all_large_usd.add(usd, request_class)
-        call.spent = spent
+        spent = call.spent = Spent(nano_usd, tokens) if tokens else budget.NOTHING
         if reservation:
             self._parts.ledger().settle(reservation[0], spent, time.time())
         if call.snapshot.policy.tenant_metrics and call.tenant and spent.tokens:

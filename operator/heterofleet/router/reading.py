@@ -5,7 +5,7 @@ seen that it is one, and, where policy asks for it, its beginning is judged. One
 end: what is refused or empty is short, and may have to be given after all, when nobody answers better.
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import orjson
 
@@ -31,11 +31,8 @@ _OUTCOMES: Final = {
 }
 
 
-class Brought(NamedTuple):
-    """One attempt, with its answer or its engine's error: None for a stream that is to pass, and where nothing came."""
-
-    attempt: Attempt
-    given: Given | None = None
+Brought = tuple[Attempt, Given | None]
+"""One attempt, with its answer or its engine's error: None for a stream that is to pass, and where nothing came."""
 
 
 class Held:
@@ -78,9 +75,9 @@ def read(call: Call, tier: Where, endpoint: str, raw: relay.Attempt, held: Held 
         # Whatever came of it, nothing has left yet.
         outcome = _OUTCOMES[type(raw.error)]
         late_in_answer = outcome is Outcome.TIMEOUT and raw.status
-        return Brought(Attempt(tier, Outcome.STALLED if late_in_answer else outcome, endpoint))
+        return Attempt(tier, Outcome.STALLED if late_in_answer else outcome, endpoint), None
     if raw.status != 200:
-        return Brought(Attempt(tier, _refused(raw.status), endpoint), _given(raw))
+        return Attempt(tier, _refused(raw.status), endpoint), _given(raw)
     if raw.streaming:
         return _stream(call, tier, endpoint, raw, held)
     return _whole(call, tier, endpoint, _given(raw))
@@ -99,16 +96,16 @@ def _whole(call: Call, tier: Where, endpoint: str, given: Given) -> Brought:
     config = call.snapshot.policy.quality
     if call.snapshot.lean or not config.enabled:
         call.used(tier, answer.usage_of_body(given.body))
-        return Brought(Attempt(tier, Outcome.GOOD, endpoint), given)
+        return Attempt(tier, Outcome.GOOD, endpoint), given
     try:
         said = answer.from_body(call.operation, given.body)
         given = _scrubbed(call, given)
     except EngineFailure:
-        return Brought(Attempt(tier, Outcome.ENGINE_ERROR, endpoint))
+        return Attempt(tier, Outcome.ENGINE_ERROR, endpoint), None
     except (AnswerError, Unspliceable):
-        return Brought(Attempt(tier, Outcome.MALFORMED, endpoint))
+        return Attempt(tier, Outcome.MALFORMED, endpoint), None
     call.used(tier, said.usage)
-    return Brought(_judged(call, tier, endpoint, said), given)
+    return _judged(call, tier, endpoint, said), given
 
 
 def _scrubbed(call: Call, given: Given) -> Given:
@@ -121,23 +118,23 @@ def _scrubbed(call: Call, given: Given) -> Given:
 def _stream(call: Call, tier: Where, endpoint: str, raw: relay.Attempt, held: Held | None) -> Brought:
     body = raw.body
     if body.startswith(_ERROR_EVENT) or (held is not None and isinstance(held.error, EngineFailure)):
-        return Brought(Attempt(tier, Outcome.ENGINE_ERROR, endpoint))
+        return Attempt(tier, Outcome.ENGINE_ERROR, endpoint), None
     if not _begins_well(body) or (held is not None and held.error is not None):
-        return Brought(Attempt(tier, Outcome.MALFORMED, endpoint))
+        return Attempt(tier, Outcome.MALFORMED, endpoint), None
     if raw.whole and not _is_over(call.operation, body):
-        return Brought(Attempt(tier, Outcome.CLOSED_EARLY, endpoint))
+        return Attempt(tier, Outcome.CLOSED_EARLY, endpoint), None
     if held is None:
-        return Brought(Attempt(tier, Outcome.GOOD, endpoint))
+        return Attempt(tier, Outcome.GOOD, endpoint), None
     said = held.reader.answer()
     attempt = _judged(call, tier, endpoint, said)
     if attempt.outcome is Outcome.GOOD:
-        return Brought(attempt)
+        return attempt, None
     call.used(tier, said.usage)
     try:
         given = _scrubbed(call, Given(200, JSON, assembly.whole(call.operation, body)))
     except (NotWhole, Unspliceable):
-        return Brought(Attempt(tier, Outcome.MALFORMED, endpoint))
-    return Brought(attempt, given)
+        return Attempt(tier, Outcome.MALFORMED, endpoint), None
+    return attempt, given
 
 
 def _begins_well(stream: bytes) -> bool:

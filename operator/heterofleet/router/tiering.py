@@ -11,7 +11,7 @@ caller's randomness.
 """
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from heterofleet.api.labels import Tier
 from heterofleet.api.routing import Degrade, RequestClass
@@ -34,6 +34,7 @@ class Choice(NamedTuple):
 
 
 OWN = {RequestClass.PLAN: Tier.LARGE, RequestClass.ACT: Tier.SMALL}
+_OWN: Final = {request_class: Choice(tier, Why.CLASS) for request_class, tier in OWN.items()}
 
 
 def choose(
@@ -60,4 +61,4 @@ def choose(
             return Choice(Tier.LARGE, Why.BIAS)
     elif draw < -bias:
         return Choice(Tier.SMALL, Why.BIAS)
-    return Choice(OWN[request_class], Why.CLASS)
+    return _OWN[request_class]

@@ -74,6 +74,7 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._chunk_ended = False
         self._passes: Callable[[bytes], bool] | None = None
+        self.now = asyncio.get_running_loop().time
         self.answers = 0
         self.heard = False
         self.closed = False
@@ -224,7 +225,7 @@ class Pool:
         return connection
 
     def put_back(self, connection: Connection) -> None:
-        connection.idle_since = asyncio.get_running_loop().time()
+        connection.idle_since = connection.now()
         self._idle.append(connection)
 
     def forget(self, connection: Connection) -> None:
