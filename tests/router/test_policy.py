@@ -150,9 +150,9 @@ def test_only_the_other_tier_may_stand_in_and_only_where_policy_and_client_let_i
     found = [
         policy.stands_in(under, of, tier)
         for under, of in ((PLAIN, ACT), (PLAIN, pinned), (alone, ACT))
-        for tier in (Tier.SMALL, Tier.LARGE)
+        for tier in (Tier.SMALL, Tier.LARGE, policy.EMBED)
     ]
-    assert found == [Tier.LARGE, Tier.SMALL, None, None, None, None]
+    assert found == [Tier.LARGE, Tier.SMALL, *[None] * 7]
 
 
 def test_past_its_deadline_a_request_fails_by_time_whatever_the_last_attempt_was():
