@@ -17,6 +17,7 @@ from typing import Any, Final, cast
 import httptools
 
 from heterofleet.api.policy import Limits
+from heterofleet.router.outbox import Outbox
 
 MOST_PIPELINED: Final = 16
 """Requests that a client may send ahead; a longer pipeline is not read until some are answered."""
@@ -84,7 +85,7 @@ class Exchange:
         """Answers whole. `headers` are lines with their ends; content-length is added."""
         head = b"%b%bcontent-length: %d\r\n%b\r\n" % (status_line(status), headers, len(body), self._close_line())
         # An answer to HEAD tells the length of a body that never comes.
-        self._connection.write(head if self.method == b"HEAD" else head + body)
+        self._connection.answer(head if self.method == b"HEAD" else head + body)
 
     def respond_json(self, status: int, body: bytes, headers: bytes = b"") -> None:
         """Answers with JSON."""
@@ -321,6 +322,7 @@ class Connection(asyncio.Protocol):
         if self.closed:
             return
         if not exchange.keep_alive:
+            self.front.outbox.flush()
             self.transport.close()
             return
         if self._paused_reading and len(self._waiting) < MOST_PIPELINED:
@@ -333,8 +335,14 @@ class Connection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Sends bytes, unless the client has gone: a closed transport would raise."""
+        self.front.outbox.flush()
         if not self.closed and not self.transport.is_closing():
             self.transport.write(data)
+
+    def answer(self, data: bytes) -> None:
+        """Sends a whole answer, together with others."""
+        if not self.closed:
+            self.front.outbox.put(self.transport, data)
 
     def abort(self) -> None:
         if not self.closed:
@@ -393,6 +401,7 @@ class Front:
         """Set when others should be asked from now on: every answer says that its connection is closed after it."""
         self.loop = asyncio.get_running_loop()
         self.now = self.loop.time
+        self.outbox = Outbox(self.loop)
         self.connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
         self._sweeping: asyncio.Task[None] | None = None

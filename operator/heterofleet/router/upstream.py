@@ -12,6 +12,8 @@ from typing import Final, Protocol, cast
 
 import httptools
 
+from heterofleet.router.outbox import Outbox
+
 IDLE_SECONDS: Final = 4.0
 """vLLM's server closes idle connections after 5 s; one that is reused right then would lose its request."""
 
@@ -74,7 +76,9 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._chunk_ended = False
         self._passes: Callable[[bytes], bool] | None = None
-        self.now = asyncio.get_running_loop().time
+        loop = asyncio.get_running_loop()
+        self.now = loop.time
+        self._outbox = pool.outbox(loop)
         self.answers = 0
         self.heard = False
         self.closed = False
@@ -92,7 +96,7 @@ class Connection(asyncio.Protocol):
             sink.lost(ClosedEarly("the engine closed the connection"))
             return
         self._sink = sink
-        self._transport.write(data)
+        self._outbox.put(self._transport, data)
 
     @property
     def usable(self) -> bool:
@@ -196,13 +200,14 @@ class Connection(asyncio.Protocol):
 class Pool:
     """Connections to one endpoint."""
 
-    __slots__ = ("_idle", "_open", "host", "port", "retired")
+    __slots__ = ("_idle", "_open", "_outbox", "host", "port", "retired")
 
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = host, port
         self.retired = False
         self._idle: deque[Connection] = deque()
         self._open: set[Connection] = set()
+        self._outbox: Outbox | None = None
 
     def take(self) -> Connection | None:
         """An idle connection, the one that was used last; None where there is none."""
@@ -223,6 +228,12 @@ class Pool:
         if not connection.closed:
             self._open.add(connection)
         return connection
+
+    def outbox(self, loop: asyncio.AbstractEventLoop) -> Outbox:
+        """What is sent to the endpoint leaves together."""
+        if self._outbox is None:
+            self._outbox = Outbox(loop)
+        return self._outbox
 
     def put_back(self, connection: Connection) -> None:
         connection.idle_since = connection.now()
