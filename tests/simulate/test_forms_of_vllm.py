@@ -27,5 +27,12 @@ async def test_an_answer_has_the_form_of_vllms(port: int, name: str) -> None:
     assert exchanges.form(answer) == exchanges.recorded()[name]
 
 
+async def test_metrics_are_some_of_vllms(port: int) -> None:
+    text = (await asyncio.to_thread(exchanges.ask, port, exchanges.Exchange("/metrics"))).body.decode()
+    found = exchanges.families(text)
+    assert len(found) > 10
+    assert found.items() <= exchanges.recorded_families().items()
+
+
 def test_every_exchange_is_recorded() -> None:
     assert exchanges.recorded().keys() == exchanges.EXCHANGES.keys()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 RECORD: Final = Path(__file__).parents[1] / "data" / "vllm-forms.json"
+FAMILIES: Final = RECORD.with_name("vllm-metrics.json")
 _SECONDS: Final = 120
 _CHAT: Final = "/v1/chat/completions"
 _COMPLETION: Final = "/v1/completions"
@@ -78,6 +79,18 @@ def recorded() -> dict[str, Any]:
     """The forms of vLLM's answers, by the names of EXCHANGES."""
     found: dict[str, Any] = json.loads(RECORD.read_text())
     return found
+
+
+def recorded_families() -> dict[str, str]:
+    """vLLM's families of metrics with their kinds."""
+    found: dict[str, str] = json.loads(FAMILIES.read_text())
+    return found
+
+
+def families(text: str) -> dict[str, str]:
+    """The engine's own families in an exposition, but for the times at which they began, with their kinds."""
+    lines = (line.split() for line in text.splitlines() if line.startswith("# TYPE vllm:"))
+    return {name: kind for _, _, name, kind in sorted(lines) if not name.endswith("_created")}
 
 
 class Answer(NamedTuple):

@@ -11,7 +11,7 @@ import yaml
 
 from heterofleet.api.labels import Manifest
 from heterofleet.desired import alerts, monitoring
-from testbed import debian
+from testbed import debian, exchanges
 from unit.desired import fleets
 
 SERVED = replace(fleets.PLATFORM, pod_monitors=True, prometheus_rules=True)
@@ -39,6 +39,13 @@ def test_the_users_labels_let_prometheus_find_the_objects_and_cannot_replace_our
     for item in monitoring.objects(fleets.fleet(monitoring={"labels": mine}), SERVED):
         labels = item["metadata"]["labels"]
         assert (labels["release"], labels["heterofleet.io/fleet"]) == ("prometheus", "chat")
+
+
+def test_alerts_read_series_that_vllm_has() -> None:
+    text = str(monitoring.objects(fleets.fleet(), SERVED))
+    named = set(re.findall(r"vllm:\w+", text))
+    assert named == {"vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:generation_tokens_total"}
+    assert named <= exchanges.recorded_families().keys()
 
 
 @pytest.mark.parametrize(
