@@ -1,9 +1,11 @@
 """Makes a tiny Qwen3 chat model with random weights: `make_model.py FOLDER LAYERS HIDDEN`, with vLLM's own Python.
 
-Its answers mean nothing, so it tests tokens and protocol. The tokenizer is byte-level, so that any text goes in and any
-token comes out as text, and small, so that an answer that must follow a JSON schema soon does.
+Its answers mean nothing, but they are made of letters, since a router takes a blank answer for a bad one; they go on
+until something else ends them. The tokenizer is byte-level, so that any text goes in, and small, so that an answer that
+must follow a JSON schema soon does.
 """
 
+import re
 import sys
 
 import torch
@@ -11,6 +13,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 LONGEST = 2048
+LOUDNESS = 8
+"""How much greater than at random the embeddings of letters are; those of all else are zero, which sampling avoids."""
+
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -52,7 +57,16 @@ def model(tokens: PreTrainedTokenizerFast, layers: int, hidden: int) -> Qwen3For
         eos_token_id=tokens.eos_token_id,
         pad_token_id=tokens.pad_token_id,
     )
-    return Qwen3ForCausalLM(config).to(torch.bfloat16)
+    made = Qwen3ForCausalLM(config)
+    _speak_in_letters(made.get_input_embeddings().weight, tokens)
+    return made.to(torch.bfloat16)
+
+
+def _speak_in_letters(embeddings: torch.nn.Parameter, tokens: PreTrainedTokenizerFast) -> None:
+    """They are those of the output, too."""
+    letters = [re.fullmatch("[A-Za-z]+", tokens.decode([token])) is not None for token in range(len(embeddings))]
+    with torch.no_grad():
+        embeddings.mul_(torch.tensor(letters).unsqueeze(1) * LOUDNESS)
 
 
 def main(folder: str, layers: str, hidden: str) -> None:
