@@ -21,6 +21,7 @@ FAILURES = {
     "closes in its body": writes(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc", close=True),
     "is no http": writes(b"SSH-2.0-OpenSSH_9.2\r\n", close=True),
     "error": status(500),
+    "knows another key": status(401, b'{"error":"Unauthorized"}'),
     "busy": status(429),
     "unavailable": status(503),
     "no json": writes(whole(200, b"<html>")),
@@ -42,7 +43,10 @@ async def test_another_instance_answers_for_one_that_fails(tmp_path, failure):
 
 @pytest.mark.parametrize(
     ("failure", "code"),
-    [("closes early", 502), ("error", 502), ("is no http", 502), ("no json", 502), ("busy", 503), ("unavailable", 503)],
+    [
+        *(("closes early", 502), ("error", 502), ("is no http", 502), ("no json", 502)),
+        *(("knows another key", 502), ("busy", 503), ("unavailable", 503)),
+    ],
 )
 async def test_where_all_fail_the_status_says_honestly_how(tmp_path, failure, code):
     retry = {"attempts": 2, "backoffSeconds": 0}

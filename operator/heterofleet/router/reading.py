@@ -21,6 +21,9 @@ from heterofleet.router.upstream import ClosedEarly, ConnectFailed, Garbage, Tim
 
 JSON: Final = b"application/json"
 _BUSY: Final = (429, 503)
+_KEYLESS: Final = (401, 403)
+"""An engine that does not know the router's key: no fault of a client's, whose own key ended here."""
+
 _ERROR_EVENT: Final = b'data: {"error"'
 _DONE: Final = b"[DONE]"
 _OUTCOMES: Final = {
@@ -168,6 +171,8 @@ def _given(raw: relay.Attempt) -> Given:
 def _refused(status: int) -> Outcome:
     if status in _BUSY:
         return Outcome.ENGINE_BUSY
+    if status in _KEYLESS:
+        return Outcome.ENGINE_ERROR
     return Outcome.CLIENT_ERROR if 400 <= status < 500 else Outcome.ENGINE_ERROR
 
 
