@@ -21,7 +21,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 COPY: Final = ROOT / "build" / "compiled"
 MODULES: Final = (
     "accesslog", "answer", "attempts", "breaker", "budget", "call", "classify", "climb", "counts", "dispatch",
-    "endpoints", "features", "front", "inbound", "openai", "outbox", "pick", "pipeline", "policy", "prefix",
+    "endpoints", "exchange", "features", "front", "inbound", "openai", "outbox", "pick", "pipeline", "policy", "prefix",
     "quality", "reading", "recall", "refusals", "relay", "requesthead", "successes", "tiering", "upstream",
 )  # fmt: skip
 """Of heterofleet.router. They are compiled as one, so that they call each other past the interpreter."""

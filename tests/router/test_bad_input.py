@@ -6,7 +6,7 @@ import json
 import pytest
 
 from heterofleet.api.policy import Limits
-from heterofleet.router.inbound import Exchange
+from heterofleet.router.exchange import Exchange
 from router.engines import says
 from router.running import body, until
 from router.site import site

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from heterofleet.api.policy import Limits
 from heterofleet.router import front, sse
-from heterofleet.router.inbound import Connection, Exchange, Front
+from heterofleet.router.exchange import Exchange
+from heterofleet.router.inbound import Connection, Front
 from heterofleet.router.openai import Operation
 from heterofleet.router.relay import Attempt, Edit, StreamRelay
 from heterofleet.router.splice import StreamScrubber

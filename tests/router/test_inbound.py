@@ -4,7 +4,8 @@ import json
 import pytest
 
 from heterofleet.api.policy import Limits
-from heterofleet.router.inbound import MOST_PIPELINED, Exchange
+from heterofleet.router.exchange import Exchange
+from heterofleet.router.inbound import MOST_PIPELINED
 from router.until import until
 from router.wire import connected, front, post
 

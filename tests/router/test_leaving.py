@@ -2,7 +2,7 @@
 
 import asyncio
 
-from heterofleet.router.inbound import Exchange
+from heterofleet.router.exchange import Exchange
 from router.running import until
 from router.wire import connected, front, post
 

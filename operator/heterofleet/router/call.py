@@ -12,7 +12,7 @@ from heterofleet.router.answer import Usage
 from heterofleet.router.budget import NANO, NOTHING
 from heterofleet.router.classify import Decision
 from heterofleet.router.dispatch import Need
-from heterofleet.router.inbound import Exchange
+from heterofleet.router.exchange import Exchange
 from heterofleet.router.openai import Operation, Request
 from heterofleet.router.policy import Attempt, Outcome, Step, Traits, Where
 from heterofleet.router.snapshot import Snapshot

@@ -14,7 +14,8 @@ import orjson
 from heterofleet.router import openai, review
 from heterofleet.router.auth import Keys
 from heterofleet.router.desk import ReviewDesk
-from heterofleet.router.inbound import Exchange, RefusedInput
+from heterofleet.router.exchange import Exchange
+from heterofleet.router.inbound import RefusedInput
 from heterofleet.router.openai import Operation
 from heterofleet.router.review import Conflict, InvalidAnswer, NoSuchReview
 from heterofleet.router.snapshot import Snapshot

@@ -36,7 +36,7 @@ from heterofleet.router.call import Call, Ending, Given
 from heterofleet.router.climb import Climber, Turned, fail, retry_after, send_whole
 from heterofleet.router.dispatch import Need
 from heterofleet.router.embeddings import Embedding
-from heterofleet.router.inbound import Exchange
+from heterofleet.router.exchange import Exchange
 from heterofleet.router.ledger import Ledger, Reservation
 from heterofleet.router.metrics import Metrics
 from heterofleet.router.openai import InvalidRequest, Operation, Request

@@ -1,6 +1,6 @@
 """Takes an engine's answer as it comes: whole, or piece by piece on to the client.
 
-Stands between `upstream` and the client's `inbound.Exchange`. An answer that is not streamed is kept until it is whole,
+Stands between `upstream` and the client's `Exchange`. An answer that is not streamed is kept until it is whole,
 so that it can be judged. A stream is held until its first piece is here (and judged, where policy asks); from then on
 every piece goes to the client in the same call in which it came, without a task in between.
 
