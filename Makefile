@@ -1,8 +1,8 @@
 # Everything a fresh machine needs beyond Python >= 3.11 and make is installed by these targets,
 # into .venv and the user's cache folder.
 .DEFAULT_GOAL := help
-.PHONY: help setup lock testbed generate drift lint check build unit supervisor router soak-router cluster reconcile \
-  random test images release demo bench-control-plane bench-router clean
+.PHONY: help setup lock testbed generate drift lint check build unit supervisor router test-engine soak-router cluster \
+  reconcile random test images release demo bench-control-plane bench-router clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -24,6 +24,10 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-header --no-annotate
 
+# vLLM's own environment, without what a CPU has no use for; torch comes without its 2.7 GB of CUDA.
+LOCK_VLLM = $(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+  --generate-hashes --no-emit-index-url --no-header --no-annotate
+
 lock: ## pin every dependency with its hashes (no addresses)
 	$(LOCK) --extra operator --extra router --extra opentelemetry --extra simulate --extra cli --group dev \
 	  pyproject.toml -o requirements.lock
@@ -32,6 +36,9 @@ lock: ## pin every dependency with its hashes (no addresses)
 	$(LOCK) --constraint requirements.lock --extra router pyproject.toml -o images/router/requirements.lock
 	$(LOCK) --constraint requirements.lock --extra simulate pyproject.toml -o images/engine-sim/requirements.lock
 	$(LOCK) --constraint requirements.lock --extra router --group compile pyproject.toml -o images/router/compile.lock
+	$(LOCK_VLLM) --override tests/testbed/vllm/overrides.txt tests/testbed/vllm/requirements.in \
+	  -o tests/testbed/vllm/requirements.lock
+	echo torch==2.13.0 | $(LOCK_VLLM) --no-deps - >> tests/testbed/vllm/requirements.lock
 	sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml | \
 	  $(LOCK) --constraint requirements.lock - -o images/operator/build.lock
 
@@ -68,6 +75,9 @@ supervisor: setup ## ranks as real processes on loopback
 
 router: setup ## the router and the simulated engines, on loopback
 	@$(BIN)/python -m pytest -q tests/router tests/simulate tests/soak
+
+test-engine: setup ## the router before real vLLM on the CPU (RECORD=1 writes the forms of its answers anew)
+	@RECORD=$(RECORD) $(BIN)/python -m pytest -q tests/engine
 
 soak-router: setup ## two routers under load while engines and routers fail at random (SEED= MINUTES=10)
 	@$(BIN)/python -m soak $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
