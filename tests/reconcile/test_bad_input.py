@@ -167,6 +167,20 @@ def test_a_missing_secret_is_reported_with_its_name_and_heals_by_itself(site, op
     assert uids_of(site.large_pods()) == before
 
 
+def test_a_missing_ring_of_keys_is_reported_of_the_engines_that_wait_for_it(site, operator: Operator):
+    site.add_nodes(3)
+    marks = {"testbed.heterofleet.io/waiting": "ContainerCreating"}
+    site.create(engineKeys={"secret": "ring"}, large={"podTemplate": {"metadata": {"annotations": marks}}})
+    site.eventually(lambda: [pod["spec"].get("nodeName") is not None for pod in site.large_pods()] == [True, True])
+    for pod in site.large_pods():
+        unmounted = {"type": "PodReadyToStartContainers", "status": "False"}
+        conditions = [*pod["status"].get("conditions", ()), unmounted]
+        path = f"{site.path('pods', pod['metadata']['name'])}/status"
+        site.cluster.api.merge(path, {"status": {"conditions": conditions}})
+    step(operator, 40)
+    assert "is there a Secret ring?" in site.wait("LargeTierReady", "False", "SecretMissing")
+
+
 def test_an_image_that_cannot_be_pulled_is_reported(ready, operator: Operator):
     site: Site = ready()
     pod = site.small_pods()[0]["metadata"]["name"]
