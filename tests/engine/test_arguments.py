@@ -6,6 +6,7 @@ A generated fleet is one that the operator's rules let pass. What vLLM refuses o
 import random
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -137,3 +138,57 @@ def test_every_sample_is_taken(models: dict[bool, Path]):
     ]
     assert len(lines) > 20
     assert [said for said in _refusals(lines) if said is not None] == []
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A tier that the operator refuses, in these words, and what vLLM says of it; None where it would start."""
+
+    tier: dict[str, Any]
+    operator: str
+    arguments: tuple[str, ...]
+    vllm: str | None
+
+
+def _nodes(count: int) -> tuple[str, ...]:
+    return ("--nnodes", str(count), "--node-rank", "0", "--master-addr", "127.0.0.1")
+
+
+REFUSED: Final = {
+    "uneven pods": Refused(
+        {"parallelism": {"tensor": 6, "gpusPerPod": 4}},
+        "must be a multiple of gpusPerPod",
+        ("-tp", "6", *_nodes(4)),
+        "must evenly divide the total world size",
+    ),
+    "fewer tokens a step than requests": Refused(
+        {"engine": {"maxNumBatchedTokens": 64, "maxNumSeqs": 256}},
+        "must not be below maxNumSeqs",
+        ("--max-num-batched-tokens", "64", "--max-num-seqs", "256"),
+        "must be greater than or equal to max_num_seqs",
+    ),
+    # vLLM's configuration takes it; its ranks would have half a copy of the model on each node.
+    "a data-parallel rank across a pod's edge": Refused(
+        {"parallelism": {"tensor": 4, "data": 3, "gpusPerPod": 6}},
+        "lies whole in one pod or spans whole pods",
+        ("-tp", "4", "-dp", "3", *_nodes(2)),
+        None,
+    ),
+    # vLLM takes it; instances do the same, and come and go one by one.
+    "copies of a dense model in one instance": Refused(
+        {"parallelism": {"tensor": 4, "data": 2}, "model": {"facts": {"experts": 0}}},
+        "need a mixture-of-experts model",
+        ("-tp", "4", "-dp", "2"),
+        None,
+    ),
+}
+
+
+def test_what_the_operator_refuses_vllm_refuses_too_or_it_is_known_why_not(models: dict[bool, Path]):
+    said = _refusals([["vllm", "serve", str(models["data" in name]), *r.arguments] for name, r in REFUSED.items()])
+    for found, (name, refused) in zip(said, REFUSED.items(), strict=True):
+        model = {"source": "pvc://models/own", **refused.tier.get("model", {})}
+        with pytest.raises(pydantic.ValidationError, match=refused.operator):
+            _parsed({"large": {**refused.tier, "model": model}, "small": {"model": {"source": "pvc://models/own"}}})
+        assert (found is None) == (refused.vllm is None), name
+        assert refused.vllm is None or re.search(refused.vllm, found or ""), name
