@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from heterofleet.api import labels
 from heterofleet.api.conditions import Override, TierStatus
 from heterofleet.api.labels import Tier
-from heterofleet.api.v1alpha1 import HeterogeneousDeployment, Writer
+from heterofleet.api.scaling import Writer
+from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.cluster import objects
 from heterofleet.cluster.client import Cluster
 from heterofleet.cluster.objects import Observed

@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 
 from heterofleet.api.conditions import Override, Reason
 from heterofleet.api.labels import Tier
+from heterofleet.api.scaling import Writer
 from heterofleet.api.tier import Instances, TierSpec
-from heterofleet.api.v1alpha1 import FleetSpec, Writer
+from heterofleet.api.v1alpha1 import FleetSpec
 
 
 @dataclass(frozen=True, slots=True)

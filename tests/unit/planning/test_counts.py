@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heterofleet.api.conditions import Override, Reason
+from heterofleet.api.scaling import Writer
 from heterofleet.api.tier import Instances
-from heterofleet.api.v1alpha1 import FleetSpec, Writer
+from heterofleet.api.v1alpha1 import FleetSpec
 from heterofleet.planning import counts
 from heterofleet.planning.counts import Asked, Target, TierObject
 
