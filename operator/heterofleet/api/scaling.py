@@ -215,7 +215,10 @@ class Budget(Model):
     """What the fleet's GPUs may cost: GPUs held x usdPerGpuHour over the last 24 hours."""
 
     usd_per_day: float | None = Field(
-        None, ge=0.01, le=100_000_000, description="USD in any 24 hours; no bound unless given. Both tiers need a price."
+        None,
+        ge=0.01,
+        le=100_000_000,
+        description="USD in any 24 hours; no bound unless given. Both tiers need a price.",
     )
     soft_fraction: float = Field(0.8, ge=0.01, le=1, description="Share of it at which whenSoft begins.")
     when_soft: WhenSoft = WhenSoft.PREFER_SMALL
