@@ -8,9 +8,9 @@ clock; both hand it to the very same `plan.plan`.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 
 from heterofleet.api.labels import Tier
+from heterofleet.api.planned import Bound
 from heterofleet.api.routing import Degrade, RequestClass
 from heterofleet.api.v1alpha1 import FleetSpec
 
@@ -90,31 +90,6 @@ class Situation:
     spent_usd: float | None = None
     """Fleet money of the last 24 hours; None where nothing is known, e.g. without prices."""
     memory: Memory = Memory()
-
-
-class Bound(StrEnum):
-    """What decided a tier's count; the value is stable, since alerts and people match on it."""
-
-    FORECAST = "Forecast"
-    QUEUE = "Queue"
-    MINIMUM = "Minimum"
-    MAXIMUM = "Maximum"
-    SCHEDULE = "Schedule"
-    RATIO = "Ratio"
-    GPU_BUDGET = "GpuBudget"
-    MONEY_BUDGET = "MoneyBudget"
-    NO_PLACE = "NoPlace"
-    STABILIZATION = "Stabilization"
-    COOLDOWN = "Cooldown"
-    MAX_STEP = "MaxStep"
-    HYSTERESIS = "Hysteresis"
-    SPILL_OVER = "SpillOver"
-    TRADE = "Trade"
-    METRICS_LOST = "MetricsLost"
-    OVERRIDE = "Override"
-    EXTERNAL = "External"
-    OBJECTIVE = "Objective"
-    """No number of instances meets the objective: the best effort was chosen."""
 
 
 @dataclass(frozen=True, slots=True)
