@@ -5,6 +5,7 @@ than a twentieth (contracts.md, "Status and writes at rest"); fresh ones are met
 """
 
 from enum import StrEnum
+
 from pydantic import Field
 
 from heterofleet.api.base import Reported, Timestamp
@@ -75,8 +76,10 @@ class PlanStatus(Reported):
 
     large: PlannedTier
     small: PlannedTier
-    bias: float = Field(0, description="What routers are told: above 0 act requests move to the small tier, below 0 to"
-                        " the large one.")  # fmt: skip
+    bias: float = Field(
+        0,
+        description="Above 0: share of act requests that go to the large tier; below 0: of plan requests to the small.",
+    )
     degrade: Degrade = Field(Degrade.NONE, description="What routers give up for lack of capacity or money.")
     usd_per_hour: str = Field("", description="Price of the planned GPUs, in USD an hour.")
 
@@ -99,16 +102,8 @@ class Decision(Reported):
 
 
 class Learned(Reported):
-    """What the fleet has learned of itself; it stands on the catalogue until it has."""
+    """What the fleet has learned of its load; start-up and capacity stand with each tier."""
 
-    large_startup_seconds: float | None = Field(None, description="Time from a large instance's start to Ready.")
-    small_startup_seconds: float | None = Field(None, description="Time from a small instance's start to Ready.")
-    large_capacity_tokens_per_second: float | None = Field(
-        None, description="Work that one large instance carries within its objective."
-    )
-    small_capacity_tokens_per_second: float | None = Field(
-        None, description="Work that one small instance carries within its objective."
-    )
     prompt_weight: float | None = Field(None, description="Work of one prompt token, in tokens of an answer.")
     escalation_rate: float | None = Field(None, description="Large work for each unit of act work, by escalations.")
     spill_over_rate: float | None = Field(None, description="Share of act work that idle large instances took.")

@@ -115,7 +115,6 @@ class FleetSpec(Model):
                 s.budget.usd_per_day is None
                 or all(t.price is not None and t.price.usd_per_gpu_hour is not None for t in (s.large, s.small))
             ),
-            field="budget.usdPerDay",
         ),
     )
 
