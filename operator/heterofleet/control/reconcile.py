@@ -185,7 +185,8 @@ class Reconciler:
             Tier.LARGE: sum(i.live for i in groups.observed) if view.groups else None,
             Tier.SMALL: small.running,
         }
-        wanted = await tiers.wanted(fleet, view, running, self._writers, now)
+        planned = {tier: fleet.spec.tier(tier).instances.min for tier in Tier}
+        wanted = await tiers.wanted(fleet, view, planned, running, self._writers, now)
         return Looked(view, nodes, groups, small, wanted, fleet.status.last_drain)
 
     async def _write(

@@ -63,16 +63,21 @@ class Writers:
 
 
 async def wanted(
-    fleet: HeterogeneousDeployment, view: FleetView, running: Mapping[Tier, int | None], writers: Writers, now: datetime
+    fleet: HeterogeneousDeployment,
+    view: FleetView,
+    planned: Mapping[Tier, int],
+    running: Mapping[Tier, int | None],
+    writers: Writers,
+    now: datetime,
 ) -> Wanted:
     """The counts of a fleet now. `running`: instances that exist, None where the tier has none yet."""
     asked = {}
     for tier in Tier:
         previous = _tier_status(fleet, tier).override
         writer = fleet.spec.scaling.writer(tier)
-        found = await _tier_object(fleet, view.tiers.get(tier), tier, previous, writers)
+        found = await _tier_object(fleet, view.tiers.get(tier), tier, planned[tier], previous, writers)
         asked[tier] = counts.asked(
-            instances=fleet.spec.tier(tier).instances,
+            planned=planned[tier],
             writer=writer,
             found=found,
             running=_running(fleet, tier, running[tier]),
@@ -95,12 +100,16 @@ def _running(fleet: HeterogeneousDeployment, tier: Tier, existing: int | None) -
 
 
 async def _tier_object(
-    fleet: HeterogeneousDeployment, found: Observed | None, tier: Tier, previous: Override | None, writers: Writers
+    fleet: HeterogeneousDeployment,
+    found: Observed | None,
+    tier: Tier,
+    planned: int,
+    previous: Override | None,
+    writers: Writers,
 ) -> TierObject | None:
     if found is None or found.deleting:
         return None
     instances: int = found.body["spec"]["instances"]
-    planned = fleet.spec.tier(tier).instances.min
     external = fleet.spec.scaling.writer(tier) is Writer.EXTERNAL
     if not external and previous is None and instances == planned:
         return TierObject(instances)

@@ -25,14 +25,14 @@ def asked(
     now: datetime = NOW,
 ) -> Asked:
     return counts.asked(
-        instances=BOUNDS, writer=writer, found=found, running=running, previous=previous, override_seconds=60, now=now
+        planned=BOUNDS.min, writer=writer, found=found, running=running, previous=previous, override_seconds=60, now=now
     )
 
 
 OVERRIDE = Override(instances=5, by="kubectl", until=NOW + timedelta(seconds=60))
 
 
-def test_the_plan_is_the_minimum_until_there_is_a_forecast():
+def test_the_planned_count_is_asked_for_and_written():
     assert asked(None) == Asked(2, 2)
     assert asked(TierObject(2)) == Asked(2, 2)
 
