@@ -22,9 +22,12 @@ from heterofleet.api.conditions import (
 )
 from heterofleet.api.labels import Tier
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
+from heterofleet.planning import telling
 from heterofleet.planning.counts import Target
 from heterofleet.planning.instances import Hold
+from heterofleet.planning.telling import Told
 
+NO_METRICS = "the operator knows no Prometheus: counts stay at their minimum, and queues raise them"
 LONGEST_MESSAGE = 1024
 """What a condition says is for a person; longer texts stay in logs and Events."""
 
@@ -83,6 +86,11 @@ class Facts:
     updates: Sequence[str] = ()
     last_drain: LastDrain | None = None
     suspended: bool = False
+    told: Told = field(default_factory=Told)
+    """What the last plan tells; empty before the first, and then what was told before stays."""
+    metrics: Finding = field(default_factory=lambda: Finding(Reason.METRICS_NOT_CONFIGURED, NO_METRICS))
+    money: Finding = field(default_factory=lambda: Finding(Reason.WITHIN_BUDGET, "no budget of money is set"))
+    savings_ratio: str = ""
 
 
 def refusal(fleet_generation: int, previous: FleetStatus, finding: Finding, now: datetime) -> FleetStatus:
@@ -110,16 +118,35 @@ def compute(fleet: HeterogeneousDeployment, facts: Facts, now: datetime) -> Flee
     """The whole status of a fleet."""
     previous = fleet.status
     large, small = facts.tiers[Tier.LARGE], facts.tiers[Tier.SMALL]
+    told = _told(previous, facts.told)
     return FleetStatus(
         observed_generation=fleet.metadata.generation,
         conditions=_dated(list(_claims(facts)), previous, fleet.metadata.generation, now),
-        large=_tier_status(large),
-        small=_tier_status(small),
+        large=_tier_status(large, told, Tier.LARGE),
+        small=_tier_status(small, told, Tier.SMALL),
         ratio=_ratio(large, small),
         endpoint=facts.endpoint,
-        cost=CostStatus(usd_per_hour=usd_per_hour(fleet, facts)),
+        cost=CostStatus(usd_per_hour=usd_per_hour(fleet, facts), savings_ratio=facts.savings_ratio),
+        forecast=told.forecast,
+        plan=told.plan,
+        decisions=list(told.decisions),
+        learned=told.learned,
         last_drain=facts.last_drain,
     )
+
+
+def _told(previous: FleetStatus, fresh: Told) -> Told:
+    """What is told of the plan: what was told before, where that is near enough or nothing newer is known."""
+    tiers = {Tier.LARGE: previous.large, Tier.SMALL: previous.small}
+    known = Told(
+        forecast=previous.forecast,
+        plan=previous.plan,
+        learned=previous.learned,
+        startup_seconds={tier: held.startup_seconds for tier, held in tiers.items()},
+        capacity={tier: held.capacity_tokens_per_second for tier, held in tiers.items()},
+        decisions=tuple(previous.decisions),
+    )
+    return known if fresh.plan is None else telling.settled(known, fresh)
 
 
 def usd_per_hour(fleet: HeterogeneousDeployment, facts: Facts) -> str:
@@ -133,7 +160,7 @@ def usd_per_hour(fleet: HeterogeneousDeployment, facts: Facts) -> str:
     return f"{total:.2f}"
 
 
-def _tier_status(facts: TierFacts) -> TierStatus:
+def _tier_status(facts: TierFacts, told: Told, tier: Tier) -> TierStatus:
     return TierStatus(
         summary=f"{facts.ready}/{facts.target.total}",
         desired=facts.target.total,
@@ -144,6 +171,8 @@ def _tier_status(facts: TierFacts) -> TierStatus:
         revision=facts.revision,
         instances=list(facts.instances),
         override=facts.override,
+        startup_seconds=told.startup_seconds.get(tier),
+        capacity_tokens_per_second=told.capacity.get(tier),
     )
 
 
@@ -194,9 +223,11 @@ def _claims(facts: Facts) -> Iterator[_Claim]:
     yield from tiers.values()
     yield router
     yield _configured(facts.router)
+    yield _claim(ConditionType.METRICS_AVAILABLE, facts.metrics.reason is Reason.METRICS_FRESH, facts.metrics)
     yield _claim(ConditionType.PAIR_MATCHED, facts.pair.reason is not Reason.FAMILIES_DIFFER, facts.pair)
     yield _claim(ConditionType.DEGRADED, degraded is not None, degraded or Finding(Reason.HEALTHY, "nothing is broken"))
     yield _limited(facts)
+    yield _claim(ConditionType.BUDGET_EXCEEDED, facts.money.reason is not Reason.WITHIN_BUDGET, facts.money)
     yield _updates(facts)
     yield _reconciling(facts, (*tiers.values(), router))
     yield _claim(ConditionType.STALLED, stalled is not None, stalled or Finding(Reason.SETTLED, "nothing is stuck"))
