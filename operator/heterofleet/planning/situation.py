@@ -64,6 +64,8 @@ class TierNow:
     held: bool = False
     """Somebody else sets the count now (override or writer External): it is a fact, not a choice."""
     usd_per_gpu_hour: float | None = None
+    within_objective: bool = True
+    """False where not even an idle instance meets the objective; `capacity` is then what it carries at best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class Memory:
 
     needs: Mapping[Tier, tuple[tuple[datetime, int], ...]] = field(default_factory=dict)
     lowered_at: Mapping[Tier, datetime] = field(default_factory=dict)
+    unplaced_at: Mapping[Tier, datetime] = field(default_factory=dict)
+    """When a tier last had GPUs to spare in the budget and no place for them on nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,8 @@ class Situation:
     """Work that the large tier gets for each unit of act work, since the small answer was not good enough."""
     spent_usd: float | None = None
     """Fleet money of the last 24 hours; None where nothing is known, e.g. without prices."""
+    spill_over_share: float = 0.25
+    """Largest share of act work that idle large instances may be planned with: as much as was measured safe."""
     memory: Memory = Memory()
 
 
