@@ -25,7 +25,8 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
   --no-header --no-annotate
 
 lock: ## pin every dependency with its hashes (no addresses)
-	$(LOCK) --extra operator --extra router --extra opentelemetry --extra simulate --extra cli --group dev \
+	$(LOCK) --extra operator --extra router --extra opentelemetry --extra simulate --extra plots --extra parquet \
+	  --extra cli --group dev \
 	  pyproject.toml -o requirements.lock
 	$(LOCK) --constraint requirements.lock --extra operator pyproject.toml -o images/operator/requirements.lock
 	@mkdir -p images/router images/engine-sim
