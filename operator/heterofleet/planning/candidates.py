@@ -18,9 +18,8 @@ from itertools import accumulate
 from typing import Final
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
-from heterofleet.planning.series import Flags, Floats
+from heterofleet.planning.series import Flags, Floats, windows
 
 
 class Candidate(StrEnum):
@@ -61,13 +60,13 @@ def levels(recent: Floats, average: float, weights: Floats, seasonal: Floats, fl
     exponential mean before it, `seasonal` what `seasonal_ratio` gives for each minute of the block.
     """
     count = len(seasonal)
-    windows = _windows(recent, count)
-    last = windows[:, -1]
+    past = _windows(recent, count)
+    last = past[:, -1]
     averages = _averages(last, average)
     share, minutes = _BLEND
-    blend = share * last + (1 - share) * windows[:, -minutes:].max(axis=1)
+    blend = share * last + (1 - share) * past[:, -minutes:].max(axis=1)
     growth = np.exp(np.clip(features(recent, count, floor) @ weights, *_RIDGE_BOUNDS))
-    rows = (last, averages, windows[:, -_RECENT:].max(axis=1), blend, last * growth, last * seasonal)
+    rows = (last, averages, past[:, -_RECENT:].max(axis=1), blend, last * growth, last * seasonal)
     return np.stack(rows), averages
 
 
@@ -91,8 +90,8 @@ def ridge_weights(values: Floats, seen: Flags, horizon: int, floor: float) -> Fl
     if rows < FEATURES:
         return np.zeros(FEATURES)
     logs = np.log(np.maximum(values, floor))
-    known = np.flatnonzero(sliding_window_view(seen[-rows - horizon :], horizon + 1).all(axis=1))
-    targets = sliding_window_view(logs[-rows - horizon + 1 :], horizon).max(axis=1) - logs[-rows - horizon : -horizon]
+    known = np.flatnonzero(windows(seen[-rows - horizon :], horizon + 1).all(axis=1))
+    targets = windows(logs[-rows - horizon + 1 :], horizon).max(axis=1) - logs[-rows - horizon : -horizon]
     matrix, target = features(values[:-horizon], rows, floor)[known], targets[known]
     penalty = _RIDGE_PENALTY * np.eye(FEATURES)
     solved: Floats = np.linalg.solve(matrix.T @ matrix + penalty, matrix.T @ target)
@@ -108,8 +107,8 @@ def seasonal_ratio(yesterday: Floats, seen: Flags, count: int, horizon: int) -> 
     if missing > 0:
         yesterday = np.concatenate([np.zeros(missing), yesterday])
         seen = np.concatenate([np.zeros(missing, dtype=np.bool_), seen])
-    highest = sliding_window_view(yesterday[1:], horizon).max(axis=1)[:count]
-    known = sliding_window_view(seen, horizon + 1).all(axis=1)[:count] & (yesterday[:count] > 0)
+    highest = windows(yesterday[1:], horizon).max(axis=1)[:count]
+    known = windows(seen, horizon + 1).all(axis=1)[:count] & (yesterday[:count] > 0)
     ratio = np.divide(highest, yesterday[:count], out=np.ones(count), where=known)
     return np.clip(ratio, *_SEASONAL_BOUNDS)
 
@@ -118,7 +117,7 @@ def _windows(recent: Floats, count: int) -> Floats:
     """The CONTEXT minutes that end with each of the last `count`; before its beginning a series was as it began."""
     missing = count + CONTEXT - 1 - len(recent)
     padded = np.concatenate([np.full(missing, recent[0]), recent]) if missing > 0 else recent
-    return sliding_window_view(padded, CONTEXT)[-count:]
+    return windows(padded[-(count + CONTEXT - 1) :], CONTEXT)
 
 
 def _averages(block: Floats, before: float) -> Floats:

@@ -20,12 +20,11 @@ from math import ceil
 from typing import Final, Self
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from heterofleet.planning import candidates
 from heterofleet.planning.candidates import CONTEXT, ORDER, Candidate
 from heterofleet.planning.margin import Errors
-from heterofleet.planning.series import DAY, Floats, Series, Taken
+from heterofleet.planning.series import DAY, Floats, Series, Taken, windows
 from heterofleet.planning.situation import Forecast
 
 MARGIN_BOUNDS: Final = (0.8, 3.0)
@@ -175,8 +174,8 @@ class Forecaster:
         if due.shape[1] == 0:
             return
         minutes = due.shape[1] + horizon
-        came = sliding_window_view(self._series.values(minutes, after)[1:], horizon).max(axis=1)
-        seen = sliding_window_view(self._series.seen(minutes, after), horizon + 1).all(axis=1)
+        came = windows(self._series.values(minutes, after)[1:], horizon).max(axis=1)
+        seen = windows(self._series.seen(minutes, after), horizon + 1).all(axis=1)
         counts = seen & (np.maximum(came, due[0]) > self._floor)
         if counts.any():
             floor = self._floor

@@ -18,13 +18,15 @@ The memory is bounded: 13 kB with seven days of maxima.
 
 from enum import Enum, auto
 from math import floor, isfinite
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Array = TypeVar("Array", bound=NDArray[Any])
 
 DAY: Final = 1440
 """Minutes."""
@@ -40,6 +42,13 @@ _KEPT: Final = DAY + 180
 
 _SPARE: Final = 240
 _COARSE: Final = 10
+
+
+def windows(values: Array, width: int) -> Array:
+    """Every run of `width` values, one a row. A single one, which is what a minute asks for, costs next to nothing."""
+    if len(values) == width:
+        return values[None, :]  # type: ignore[return-value]  # of the same kind, though numpy's stubs forget it
+    return sliding_window_view(values, width)  # type: ignore[return-value]  # as above
 
 
 class Taken(Enum):
