@@ -2,27 +2,26 @@
 
 While everything fits, each tier gets what it wants. Where a budget binds:
 
-    1. both minima, warm instances included
-    2. by scaling.priority, the instances that expected work fills at least by half, and one for a class with any work
-    3. the margins, one instance at a time, to the tier where a GPU buys the most work within objective:
-       capacity / GPUs x P(work > what the middle of that instance carries)
+    1. both minima, and as many small instances beside a large one as the ratio asks for
+    2. by scaling.priority, an instance for each class with any work, then those that expected work fills by half
+    3. of what is left, the margins that carry the most work within objective: the sum, over both tiers' instances, of
+       capacity x P(work > what the middle of that instance carries)
 
-so a large group is traded for its GPUs' worth of small instances where it would be mostly idle, and traded back. An
-instance in force is given up later than a new one is taken (`_KEEPS`), so that a forecast on an edge moves no GPUs.
+by trying each large count with the most small instances that it leaves room for. So a large group is traded for its
+GPUs' worth of small instances where it would be mostly idle, and traded back. An instance in force is given up later
+than a new one is taken (`_KEEPS`, `_LOYALTY`), so that a forecast on an edge moves no GPUs.
 
 Counts go over to the new split without ever passing the GPU budget: what is taken from one tier is the other's only
 once it is released (`released`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, erfc, floor, inf, sqrt
 from typing import Final
 
 from heterofleet.api.labels import Tier
-from heterofleet.api.planned import Bound
 from heterofleet.api.scaling import ClassPriority, Ratio
-from heterofleet.planning.situation import TierCount
 
 _HALF: Final = 0.5
 _KEEPS: Final = 0.75
@@ -41,8 +40,9 @@ _EPSILON: Final = 1e-9
 class Claim:
     """What one tier wants, and what its instances take and give.
 
-    `least` is its minimum, `count` what is in force. `held` GPUs' instances exist (`live`) or go (`draining`). Work is
-    in instances: `expected` ones would be full of the expected work, and `spread` is its standard deviation.
+    `least` and `most` are its bounds, `count` what is in force; `live` instances exist and `draining` ones go. Work is
+    in instances: `expected` ones would be full of the expected work, and `spread` is its standard deviation. `worth`
+    is the work that a full instance carries.
     """
 
     wanted: int
@@ -97,16 +97,20 @@ def split(claims: Claims, limits: Limits, priority: ClassPriority, ratio: Ratio)
     wanted = {tier: claim.wanted for tier, claim in claims.items()}
     if fits(claims, wanted, limits):
         return wanted
-    if not fits(claims, {tier: _least(claim) for tier, claim in claims.items()}, limits):
+    if not fits(claims, {tier: min(claim.least, claim.wanted) for tier, claim in claims.items()}, limits):
         # Planned instances come before warm ones.
         claims = {tier: replace(claim, warm=0) for tier, claim in claims.items()}
-    counts = dict.fromkeys(claims, 0)
+    large, small = claims[Tier.LARGE], claims[Tier.SMALL]
+    values = {tier: _values(claim) for tier, claim in claims.items()}
     order = ordered(priority)
-    for goal in (_least, _any, _core):
-        for tier in order:
-            counts[tier] = _raised(claims, counts, tier, goal(claims[tier]), limits)
-    _add_margins(claims, counts, order, limits)
-    return _in_ratio(claims, counts, ratio, limits)
+    best: tuple[tuple[float, ...], int, int] = ((), 0, 0)
+    for count in range(large.wanted + 1):
+        beside = _most_beside(large, count, small, limits, ratio)
+        if beside is None:
+            break
+        found = {Tier.LARGE: count, Tier.SMALL: beside}
+        best = max(best, (_score(claims, values, order, found, ratio), count, beside))
+    return {Tier.LARGE: best[1], Tier.SMALL: best[2]}
 
 
 def released(claims: Claims, counts: Counts, limits: Limits, priority: ClassPriority) -> Counts:
@@ -140,17 +144,31 @@ def by_ratio(counts: Counts, ratio: Ratio, most_small: int) -> int:
     return max(least, min(small, most))
 
 
-def named(tier_count: TierCount, count: int, bound: Bound, why: str) -> TierCount:
-    """The same tier with another count, which `bound` decided."""
-    return replace(tier_count, count=count, bound=bound, sentence=f"{tier_count.sentence}; {why}")
+def _most_beside(large: Claim, count: int, small: Claim, limits: Limits, ratio: Ratio) -> int | None:
+    """Most small instances, none above what is wanted, beside so many large ones; None where these are too many."""
+    gpus = limits.gpus - large.gpus * large.total(count)
+    usd = limits.usd - large.usd * large.total(count)
+    if min(gpus, usd) < -_EPSILON:
+        return None
+    total = min(gpus / small.gpus, usd / small.usd if small.usd > 0 else inf, small.wanted + small.warm)
+    most = min(small.wanted, max(0, floor(total + _EPSILON) - small.warm))
+    if count == 0 or ratio.max is None:
+        return most
+    return min(most, max(small.least, floor(ratio.max * count + _EPSILON)))
 
 
-def _least(claim: Claim) -> int:
-    return min(claim.least, claim.wanted)
-
-
-def _any(claim: Claim) -> int:
-    return min(1, claim.wanted)
+def _score(
+    claims: Claims, values: Mapping[Tier, Sequence[float]], order: Sequence[Tier], counts: Counts, ratio: Ratio
+) -> tuple[float, ...]:
+    """How good these counts are: what comes first in the tuple comes first."""
+    large, small = counts[Tier.LARGE], counts[Tier.SMALL]
+    return (
+        *(min(counts[tier], claims[tier].least) for tier in order),
+        large == 0 or small >= floor(ratio.min * large + _EPSILON),
+        *(min(counts[tier], 1) for tier in order),
+        *(min(counts[tier], _core(claims[tier])) for tier in order),
+        sum(values[tier][counts[tier]] for tier in order),
+    )
 
 
 def _core(claim: Claim) -> int:
@@ -159,43 +177,16 @@ def _core(claim: Claim) -> int:
     return min(claim.wanted, max(filled, min(claim.count, floor(claim.expected + _KEEPS))))
 
 
-def _raised(claims: Claims, counts: Counts, tier: Tier, goal: int, limits: Limits) -> int:
-    """The count nearest to the goal, from the present one up, that the limits allow."""
-    low, high = counts[tier], max(counts[tier], goal)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if fits(claims, {**counts, tier: middle}, limits):
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def _add_margins(claims: Claims, counts: dict[Tier, int], order: tuple[Tier, Tier], limits: Limits) -> None:
-    """Give out what is left, an instance at a time, where a GPU buys the most."""
-    open_tiers = list(order)
-    while open_tiers:
-        best = max(open_tiers, key=lambda tier: _gain(claims[tier], counts[tier]))
-        more = {**counts, best: counts[best] + 1}
-        if counts[best] < claims[best].wanted and fits(claims, more, limits):
-            counts[best] += 1
-        else:
-            open_tiers.remove(best)
+def _values(claim: Claim) -> Sequence[float]:
+    """By count, the work within objective that the instances beyond the core are expected to carry."""
+    values, core = [0.0] * (claim.wanted + 1), _core(claim)
+    for count in range(core, claim.wanted):
+        values[count + 1] = values[count] + _gain(claim, count)
+    return values
 
 
 def _gain(claim: Claim, count: int) -> float:
-    """Work within objective that a GPU of the next instance is expected to carry."""
+    """Work within objective that the instance beside so many others is expected to carry."""
     beyond = count + _HALF - claim.expected
     share = float(beyond < 0) if claim.spread <= 0 else erfc(beyond / claim.spread / sqrt(2)) / 2
-    return claim.worth / claim.gpus * share * (_LOYALTY if count < claim.count else 1.0)
-
-
-def _in_ratio(claims: Claims, counts: dict[Tier, int], ratio: Ratio, limits: Limits) -> Counts:
-    """Counts that a budget has cut brought back into the ratio: by fewer large ones, since nothing more is there."""
-    small = claims[Tier.SMALL]
-    least_large = min(claims[Tier.LARGE].least, counts[Tier.LARGE])
-    while counts[Tier.LARGE] > least_large and counts[Tier.SMALL] < by_ratio(counts, ratio, small.wanted):
-        counts[Tier.LARGE] -= 1
-        counts[Tier.SMALL] = _raised(claims, counts, Tier.SMALL, small.wanted, limits)
-    allowed = by_ratio(counts, ratio, counts[Tier.SMALL])
-    return {**counts, Tier.SMALL: max(min(small.least, counts[Tier.SMALL]), allowed)}
+    return claim.worth * share * (_LOYALTY if count < claim.count else 1.0)

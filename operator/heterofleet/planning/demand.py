@@ -7,12 +7,12 @@ in work tokens a second, as a forecast (`expected`, `upper`) and as a reactive f
 
     floor = offered + work that will still wait when an instance ordered now would serve / scaling.reactive.queueSeconds
 
-What is absent or absurd (not finite, negative) is not known, which is never zero: `known` is False, and `missing` says
+What is absent or absurd (no number, negative, beyond any fleet) is not known, which is never zero: `known` is False, and `missing` says
 what it was.
 """
 
 from dataclasses import dataclass, replace
-from math import hypot, isfinite
+from math import hypot
 from typing import Final
 
 from heterofleet.api.labels import Tier
@@ -21,6 +21,10 @@ from heterofleet.planning.situation import ClassLoad, Situation, TierNow
 
 CLASS_OF: Final = {Tier.LARGE: RequestClass.PLAN, Tier.SMALL: RequestClass.ACT}
 """The class that each tier is there for."""
+
+
+_MOST: Final = 1e15
+"""Work, seconds or USD beyond this are no measurement, and their products would not be finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,8 @@ class Demand:
 
 
 def known(value: float | None) -> float | None:
-    """The value where it can be one; None where it is absent, not finite or negative."""
-    return value if value is not None and isfinite(value) and value >= 0 else None
+    """The value where it can be one; None where it is absent or absurd."""
+    return value if value is not None and 0 <= value <= _MOST else None
 
 
 def of_small(situation: Situation) -> Demand:

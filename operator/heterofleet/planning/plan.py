@@ -34,6 +34,21 @@ class _Asked:
     act: Demand
 
 
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """What a budget made of both claims, seen from one tier."""
+
+    claims: allocation.Claims
+    counts: allocation.Counts
+    tier: Tier
+
+    @property
+    def is_trade(self) -> bool:
+        """This tier gives up instances in force, and the other gets more than it has."""
+        loses = self.counts[self.tier] < self.claims[self.tier].count
+        return loses and any(self.counts[tier] > claim.count for tier, claim in self.claims.items())
+
+
 def plan(situation: Situation) -> ScalePlan:
     """The plan for this situation. Raises ValueError where its time has no zone."""
     if situation.now.tzinfo is None:
@@ -88,25 +103,23 @@ def _within_budgets(situation: Situation, wishes: Wishes, limits: Limits) -> Wis
     allowed = replace(limits, usd=max(limits.usd, minimum))
     counts = allocation.split(claims, allowed, scaling.priority, scaling.ratio)
     return {
-        tier: found if counts[tier] == found.count.count else _cut(situation, wishes, counts, tier, limits)
+        tier: found if counts[tier] == found.count.count else _cut(situation, found, _Cut(claims, counts, tier), limits)
         for tier, found in wishes.items()
     }
 
 
-def _cut(situation: Situation, wishes: Wishes, counts: Mapping[Tier, int], tier: Tier, limits: Limits) -> Wish:
+def _cut(situation: Situation, found: Wish, cut: _Cut, limits: Limits) -> Wish:
     """A wish that a budget has cut, and whose GPUs it goes to where it gives up some."""
-    found, count, spec = wishes[tier], counts[tier], situation.spec
-    wanted = {other: each.count.count for other, each in wishes.items()}
-    gpus = sum(situation.tiers[other].gpus_per_instance * number for other, number in wanted.items())
-    other = Tier.SMALL if tier is Tier.LARGE else Tier.LARGE
+    spec, count = situation.spec, cut.counts[cut.tier]
+    gpus = sum(claim.gpus * claim.total(claim.wanted) for claim in cut.claims.values())
     if gpus <= limits.gpus:
-        budget = f"of budget.usdPerDay {spec.budget.usd_per_day:g} USD, {limits.usd:.2f} USD an hour are left"
-        return found.moved(count, Bound.MONEY_BUDGET, f"{budget}: {count} of {wanted[tier]}")
-    budget = f"scaling.gpuBudget {limits.gpus:g} is below the {gpus} GPUs wanted: {count} of {wanted[tier]}"
-    if count < situation.tiers[tier].count and counts[other] > situation.tiers[other].count:
-        return found.moved(count, Bound.TRADE, f"{budget}, since GPUs buy more work in the {other} tier")
+        budget = f"of budget.usdPerDay {spec.budget.usd_per_day} USD, {limits.usd:.2f} USD an hour are left"
+        return found.moved(count, Bound.MONEY_BUDGET, f"{budget}: {count} of {found.count.count}")
+    budget = f"scaling.gpuBudget {limits.gpus:g} is below the {gpus} GPUs wanted: {count} of {found.count.count}"
     if count < found.bounds.least:
         return found.moved(count, Bound.GPU_BUDGET, f"{budget}, below instances.min: raise gpuBudget or lower min")
+    if cut.is_trade:
+        return found.moved(count, Bound.TRADE, f"{budget}, since its GPUs buy more work in the other tier")
     return found.moved(count, Bound.GPU_BUDGET, budget)
 
 
@@ -136,7 +149,7 @@ def _claim(situation: Situation, tier: Tier, found: Wish) -> Claim:
         draining=now.draining,
         gpus=now.gpus_per_instance,
         usd=now.gpus_per_instance * (known(now.usd_per_gpu_hour) or 0.0),
-        expected=max(found.expected, float(count) if not found.demand.known else 0.0),
+        expected=max(found.expected, 0.0 if found.demand.known else float(now.count)),
         spread=allocation.spread(found.expected, found.upper),
         worth=known(now.capacity) or 0.0,
     )

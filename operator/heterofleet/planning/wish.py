@@ -138,8 +138,11 @@ def _sentence(situation: Situation, tier: Tier, demand: Demand, need: int) -> st
         asked = f"{demand.offered:.0f} work tokens/s come and what waits asks for {demand.backlog:.0f} more"
     else:
         asked = f"at most {demand.upper:.0f} work tokens/s are forecast within {forecast.window_seconds:.0f} s"
+    each = known(now.capacity)
+    if not each:
+        return f"{demand.missing} is not known: {need}, since work waits"
     effort = "" if now.within_objective else ", which no number of instances serves within the objective"
-    return f"{asked}{effort}: {need} at {now.capacity:.0f} each"
+    return f"{asked}{effort}: {need} at {each:.0f} each"
 
 
 def _bounds(situation: Situation, tier: Tier) -> Bounds:

@@ -1,4 +1,4 @@
-"""Situations for the tests of the plan: large instances of 8 GPUs, small ones of 1, each of 100 work tokens a second."""
+"""Situations for the tests of the plan: large instances of 8 GPUs, small ones of 1, each of 100 work tokens/s."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,14 +14,18 @@ NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 def spec(
+    scaling: Mapping[str, Any] | None = None,
     *,
     large: Mapping[str, Any] | None = None,
     small: Mapping[str, Any] | None = None,
     budget: Mapping[str, Any] | None = None,
     router: Mapping[str, Any] | None = None,
-    **scaling: Any,
+    **more: Any,
 ) -> FleetSpec:
-    """A fleet with 0 to 100 instances a tier, priced at 2 USD a GPU hour, without stabilisation unless given."""
+    """A fleet with 0 to 100 instances a tier, priced at 2 USD a GPU hour, without stabilisation unless given.
+
+    `scaling` and `more` are fields of its scaling.
+    """
     return FleetSpec.model_validate(
         {
             "large": {
@@ -35,7 +39,7 @@ def spec(
                 "instances": {"min": 0, "max": 100} | dict(small or {}),
                 "price": {"usdPerGpuHour": 2},
             },
-            "scaling": {"stabilizationSeconds": 0, "spillOver": False} | scaling,
+            "scaling": {"stabilizationSeconds": 0, "spillOver": False} | dict(scaling or {}) | more,
             "budget": dict(budget or {}),
             "router": dict(router or {}),
         }
