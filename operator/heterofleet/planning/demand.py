@@ -7,8 +7,8 @@ in work tokens a second, as a forecast (`expected`, `upper`) and as a reactive f
 
     floor = offered + work that will still wait when an instance ordered now would serve / scaling.reactive.queueSeconds
 
-What is absent or absurd (no number, negative, beyond any fleet) is not known, which is never zero: `known` is False, and `missing` says
-what it was.
+What is absent or absurd (no number, negative, beyond any fleet) is not known, which is never zero: `known` is False,
+and `missing` says what it was.
 """
 
 from dataclasses import dataclass, replace
@@ -16,11 +16,7 @@ from math import hypot
 from typing import Final
 
 from heterofleet.api.labels import Tier
-from heterofleet.api.routing import RequestClass
-from heterofleet.planning.situation import ClassLoad, Situation, TierNow
-
-CLASS_OF: Final = {Tier.LARGE: RequestClass.PLAN, Tier.SMALL: RequestClass.ACT}
-"""The class that each tier is there for."""
+from heterofleet.planning.situation import CLASS_OF, ClassLoad, Situation, TierNow
 
 
 _MOST: Final = 1e15

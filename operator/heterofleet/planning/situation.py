@@ -8,11 +8,15 @@ clock; both hand it to the very same `plan.plan`.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from heterofleet.api.labels import Tier
 from heterofleet.api.planned import Bound
 from heterofleet.api.routing import Degrade, RequestClass
 from heterofleet.api.v1alpha1 import FleetSpec
+
+CLASS_OF: Final = {Tier.LARGE: RequestClass.PLAN, Tier.SMALL: RequestClass.ACT}
+"""The class that each tier is there for."""
 
 
 @dataclass(frozen=True, slots=True)

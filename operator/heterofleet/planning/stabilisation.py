@@ -98,8 +98,8 @@ def step(
 
 
 def after(now: datetime, seconds: float) -> datetime:
-    """The moment that many seconds from now."""
-    return now + timedelta(seconds=seconds)
+    """The moment that many seconds from now, a day at most: nothing is remembered longer."""
+    return now + timedelta(seconds=min(seconds, 86_400.0))
 
 
 def _merged(needs: Sequence[tuple[datetime, int]]) -> Needs:

@@ -11,9 +11,9 @@ from heterofleet.api.labels import Tier
 from heterofleet.api.planned import Bound
 from heterofleet.api.scaling import Writer
 from heterofleet.planning import schedule, stabilisation
-from heterofleet.planning.demand import CLASS_OF, Demand, known
+from heterofleet.planning.demand import Demand, known
 from heterofleet.planning.schedule import Bounds
-from heterofleet.planning.situation import Situation, TierCount, TierNow
+from heterofleet.planning.situation import CLASS_OF, Situation, TierCount, TierNow
 from heterofleet.planning.stabilisation import Needs
 
 _MOST_INSTANCES: Final = 100_000.0
@@ -137,7 +137,7 @@ def _sentence(situation: Situation, tier: Tier, demand: Demand, need: int) -> st
     if demand.floor > demand.upper or forecast is None:
         asked = f"{demand.offered:.0f} work tokens/s come and what waits asks for {demand.backlog:.0f} more"
     else:
-        asked = f"at most {demand.upper:.0f} work tokens/s are forecast within {forecast.window_seconds:.0f} s"
+        asked = f"at most {demand.upper:.0f} work tokens/s are forecast within {known(forecast.window_seconds) or 0:.0f} s"
     each = known(now.capacity)
     if not each:
         return f"{demand.missing} is not known: {need}, since work waits"
