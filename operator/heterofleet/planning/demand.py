@@ -18,7 +18,6 @@ from typing import Final
 from heterofleet.api.labels import Tier
 from heterofleet.planning.situation import CLASS_OF, ClassLoad, Situation, TierNow
 
-
 _MOST: Final = 1e15
 """Work, seconds or USD beyond this are no measurement, and their products would not be finite."""
 

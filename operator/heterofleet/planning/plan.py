@@ -16,7 +16,7 @@ from math import inf
 
 from heterofleet.api.labels import Tier
 from heterofleet.api.planned import Bound
-from heterofleet.api.scaling import WhenHard
+from heterofleet.api.scaling import Mode, WhenHard
 from heterofleet.planning import allocation, demand, economics, places, relief, wish
 from heterofleet.planning.allocation import Claim, Limits
 from heterofleet.planning.demand import Demand, known
@@ -124,7 +124,9 @@ def _cut(situation: Situation, found: Wish, cut: _Cut, limits: Limits) -> Wish:
 
 
 def _released(situation: Situation, wishes: Wishes, limits: Limits) -> Wishes:
-    """The wishes as far as GPUs are free now."""
+    """The wishes as far as GPUs are free now; what is only advised waits for none."""
+    if situation.spec.mode is Mode.ADVISORY:
+        return wishes
     claims = {tier: _claim(situation, tier, found) for tier, found in wishes.items()}
     wanted = {tier: found.count.count for tier, found in wishes.items()}
     counts = allocation.released(claims, wanted, limits, situation.spec.scaling.priority)

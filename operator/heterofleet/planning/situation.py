@@ -51,7 +51,7 @@ class TierNow:
     """One tier as it is, in instances, and what one instance of it carries and costs."""
 
     count: int
-    """The planned count in force, without warm instances."""
+    """The planned count in force, without warm instances; in mode Advisory the one that was advised last."""
     ready: int
     capacity: float
     """Work tokens a second that one instance carries within its objective."""

@@ -49,7 +49,12 @@ def of(situation: Situation, tier: Tier, demand: Demand, whole: Demand) -> Wish:
     need = _need(now, demand, load, extra)
     needs = stabilisation.remember(situation.memory, tier, need, now.count, scaling, situation.now)
     wished = Wish(
-        count=TierCount(need, need, _reason(now, demand, whole, need), _sentence(situation, tier, demand, need)),
+        count=TierCount(
+            need,
+            need,
+            _reason(now, demand, _load(whole.work, capacity), need),
+            _sentence(situation, tier, demand, need),
+        ),
         demand=demand,
         load=load,
         expected=_load(demand.expected, capacity),
@@ -118,14 +123,15 @@ def _need(now: TierNow, demand: Demand, load: float, extra: int) -> int:
     return max(now.count, need, int(demand.backlog > 0))
 
 
-def _reason(now: TierNow, demand: Demand, whole: Demand, need: int) -> Bound:
+def _reason(now: TierNow, demand: Demand, whole: float, need: int) -> Bound:
+    """What decided the need; `whole` is the load of all the work of its class, in instances."""
     if not demand.known and need <= now.count:
         return Bound.METRICS_LOST
     if not now.within_objective:
         return Bound.OBJECTIVE
     if demand.floor > demand.upper:
         return Bound.QUEUE
-    return Bound.SPILL_OVER if demand.upper < whole.upper else Bound.FORECAST
+    return Bound.SPILL_OVER if need < stabilisation.instances(whole) else Bound.FORECAST
 
 
 def _sentence(situation: Situation, tier: Tier, demand: Demand, need: int) -> str:
@@ -137,7 +143,8 @@ def _sentence(situation: Situation, tier: Tier, demand: Demand, need: int) -> st
     if demand.floor > demand.upper or forecast is None:
         asked = f"{demand.offered:.0f} work tokens/s come and what waits asks for {demand.backlog:.0f} more"
     else:
-        asked = f"at most {demand.upper:.0f} work tokens/s are forecast within {known(forecast.window_seconds) or 0:.0f} s"
+        window = known(forecast.window_seconds) or 0.0
+        asked = f"at most {demand.upper:.0f} work tokens/s are forecast within {window:.0f} s"
     each = known(now.capacity)
     if not each:
         return f"{demand.missing} is not known: {need}, since work waits"
