@@ -269,7 +269,7 @@ class TestSharedSlack:
     def test_idle_large_instances_take_act_work_that_small_ones_need_not_carry(self):
         made = planned(spec(spillOver=True), 4, 10, load(290, 100), load(890))
         assert (counts(made), made.tiers[Tier.SMALL].bound) == ((4, 9), Bound.FORECAST)
-        made = planned(spec(spillOver=True), 4, 10, load(290, 20), load(890))
+        made = planned(spec(spillOver=True), 4, 10, load(290, 20), load(880))
         assert (counts(made), made.tiers[Tier.SMALL].bound) == ((4, 8), Bound.SPILL_OVER)
 
     def test_no_more_than_was_measured_safe(self):
