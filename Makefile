@@ -1,7 +1,7 @@
 # Everything a fresh machine needs beyond Python >= 3.11 and make is installed by these targets,
 # into .venv and the user's cache folder.
 .DEFAULT_GOAL := help
-.PHONY: help setup lock testbed generate drift lint check build unit supervisor router soak-router cluster reconcile \
+.PHONY: help setup lock testbed generate drift lint check build unit supervisor metrics router soak-router cluster reconcile \
   random test images release demo bench-control-plane bench-router clean
 
 PYTHON ?= python3
@@ -66,6 +66,9 @@ unit: setup ## pure rules, no cluster
 supervisor: setup ## ranks as real processes on loopback
 	@$(BIN)/python -m pytest -q tests/supervisor
 
+metrics: setup ## recording rules and signals, by a real Prometheus on loopback
+	@$(BIN)/python -m pytest -q tests/metrics
+
 router: setup ## the router and the simulated engines, on loopback
 	@$(BIN)/python -m pytest -q tests/router tests/simulate tests/soak
 
@@ -87,7 +90,7 @@ reconcile: testbed ## the operator's rules against a real API server
 random: testbed ## random walks over fleets, a few seeds (SEEDS=0-199 STEPS=50 for many)
 	@$(if $(SEEDS),$(BIN)/python -m randomwalk --seeds $(SEEDS) --steps $(or $(STEPS),50),$(BIN)/python -m pytest -q tests/randomwalk || $(BIN)/python -m pytest -q --last-failed tests/randomwalk)
 
-test: check unit supervisor router cluster reconcile random ## everything (< 20 min with warm caches)
+test: check unit supervisor metrics router cluster reconcile random ## everything (< 20 min with warm caches)
 
 images: setup ## the container images, where docker, podman or buildah works (ARGS=... for the builder)
 	@$(BIN)/python images/build.py $(ARGS)

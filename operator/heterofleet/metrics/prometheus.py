@@ -98,13 +98,12 @@ class HttpPrometheus:
             return Lost(Loss.TOO_LARGE, f"{url} answered with {exc}: raise prometheus.largestAnswerBytes")
         except (transport.TooLateError, requests.Timeout, urllib3.exceptions.TimeoutError):
             return self._late()
+        except transport.SecretError as exc:
+            return Lost(Loss.CREDENTIALS, f"{url} cannot be asked: {exc}")
         except MalformedError as exc:
             return Lost(Loss.MALFORMED, f"{url} does not answer as a Prometheus does: {exc}")
         except (requests.JSONDecodeError, PrometheusApiClientException, LookupError, TypeError, RecursionError):
             return Lost(Loss.MALFORMED, f"{url} does not answer as a Prometheus does: its answer holds no result")
-        except (requests.exceptions.InvalidHeader, UnicodeError):
-            # Without its text, which would show the token.
-            return Lost(Loss.CREDENTIALS, f"the file with the credentials for {url} holds more than one line of them")
         except (requests.RequestException, urllib3.exceptions.HTTPError) as exc:
             return Lost(Loss.UNREACHABLE, f"{url} cannot be asked: {_plain(exc)}")
         except OSError as exc:

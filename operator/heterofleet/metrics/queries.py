@@ -96,9 +96,9 @@ INSTANT: Final = {
 
 HISTORY: Final = {Signal.OFFERED_PROMPT: rules.OFFERED_PROMPT, Signal.OFFERED_COMPLETION: rules.OFFERED_COMPLETION}
 
-_LATE_STEPS: Final = 1.5
-"""A value stands for its own step, and for a moment longer, since an evaluation may be late. PromQL's own lookback
-would fill gaps of up to five minutes with what was before them."""
+_ONE_STEP: Final = rules.STEP_SECONDS - 0.001
+"""A value stands for its own step alone: ranges include both ends, and PromQL's own lookback would fill gaps of up to
+five minutes with what was before them."""
 
 
 def history(signal: Signal, fleets: Iterable[FleetKey], scale: float = 1.0) -> str:
@@ -106,7 +106,7 @@ def history(signal: Signal, fleets: Iterable[FleetKey], scale: float = 1.0) -> s
     keys = sorted(fleets)
     namespaces, names = _any_of(key.namespace for key in keys), _any_of(key.name for key in keys)
     selector = f'{HISTORY[signal]}{{namespace=~"{namespaces}",fleet=~"{names}"}}'
-    return f"last_over_time({selector}[{window(_LATE_STEPS * rules.STEP_SECONDS, scale)}])"
+    return f"last_over_time({selector}[{window(_ONE_STEP, scale)}])"
 
 
 def _any_of(names: Iterable[str]) -> str:

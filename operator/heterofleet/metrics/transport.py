@@ -8,6 +8,8 @@ its session.
     ├── TooLargeError    more bytes than may be, unpacked
     ├── TooLateError     not whole in time
     └── StatusError      an answer, but not 200
+
+    SecretError(ValueError)    a file that should hold a token or a password holds something else
 """
 
 import io
@@ -44,6 +46,10 @@ class StatusError(AnswerError):
     def __init__(self, status: int, excerpt: str) -> None:
         super().__init__(f"{status}: {excerpt}")
         self.status, self.excerpt = status, excerpt
+
+
+class SecretError(ValueError):
+    """The content of a file cannot be sent; its text is in no message."""
 
 
 class BoundedAdapter(HTTPAdapter):
@@ -103,7 +109,7 @@ class Bearer(AuthBase):
         self._file = file
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._file.read_text('utf-8').strip()}"
+        request.headers["Authorization"] = f"Bearer {_secret(self._file)}"
         return request
 
 
@@ -114,5 +120,13 @@ class Basic(AuthBase):
         self._username, self._file = username, file
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        HTTPBasicAuth(self._username, self._file.read_text("utf-8").strip())(request)
+        HTTPBasicAuth(self._username, _secret(self._file))(request)
         return request
+
+
+def _secret(file: Path) -> str:
+    """What a file holds, without the line's end that editors put there."""
+    content = file.read_bytes().strip()
+    if not content.isascii() or not content.decode("ascii").isprintable():
+        raise SecretError(f"{file} does not hold one line of printable characters")
+    return content.decode("ascii")
