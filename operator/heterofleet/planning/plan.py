@@ -102,9 +102,16 @@ def _within_budgets(situation: Situation, wishes: Wishes, limits: Limits) -> Wis
     scaling = situation.spec.scaling
     allowed = replace(limits, usd=max(limits.usd, minimum))
     counts = allocation.split(claims, allowed, scaling.priority, scaling.ratio)
-    return {
+    cut = {
         tier: found if counts[tier] == found.count.count else _cut(situation, found, _Cut(claims, counts, tier), limits)
         for tier, found in wishes.items()
+    }
+    if minimum <= limits.usd:
+        return cut
+    why = f"instances.min stands and costs {minimum:.2f} USD an hour, of which the money budget leaves {limits.usd:.2f}"
+    return {
+        tier: found.moved(counts[tier], Bound.MONEY_BUDGET, why) if 0 < counts[tier] <= floors[tier] else found
+        for tier, found in cut.items()
     }
 
 

@@ -179,6 +179,10 @@ class TestMoney:
         fleet = spec(large={"min": 1}, small={"min": 1}, budget={"usdPerDay": 100})
         made = planned(fleet, 3, 9, load(300), load(900), spent_usd=120.0)
         assert (counts(made), made.degrade) == ((1, 1), Degrade.THROTTLE)
+        assert bounds(made) == (Bound.MONEY_BUDGET, Bound.MONEY_BUDGET)
+        assert sentence(made).endswith(
+            "instances.min stands and costs 18.00 USD an hour, of which the money budget leaves 0.00"
+        )
 
     @pytest.mark.parametrize(
         ("budget", "spent", "level"),
