@@ -73,11 +73,12 @@ class Reader:
         grid = Grid.between(start.timestamp(), end.timestamp(), self._scale)
         found: dict[FleetKey, dict[RequestClass, History]] = {}
         for some in _some_at_once(sorted(fleets)):
-            both = [await self._over_time(signal, frozenset(some), grid) for signal in queries.HISTORY]
-            for arrays in both:
-                if isinstance(arrays, Lost):
-                    return arrays
-            prompts, completions = (arrays for arrays in both if not isinstance(arrays, Lost))
+            prompts = await self._over_time(Signal.OFFERED_PROMPT, frozenset(some), grid)
+            if isinstance(prompts, Lost):
+                return prompts
+            completions = await self._over_time(Signal.OFFERED_COMPLETION, frozenset(some), grid)
+            if isinstance(completions, Lost):
+                return completions
             for fleet, request_class in prompts.keys() & completions.keys():
                 key = fleet, request_class
                 found.setdefault(fleet, {})[request_class] = History(grid, prompts[key], completions[key])
