@@ -14,11 +14,14 @@ from typing import NamedTuple
 import yaml
 
 from heterofleet.api import crd, labels, reference
+from heterofleet.desired import scraping
 from heterofleet.metrics import rules
 
 _BY_HAND = "# Generated from operator/heterofleet/api by `make generate`; edits are lost.\n"
 _OF_RULES = "# Generated from operator/heterofleet/metrics/rules.py by `make generate`; edits are lost.\n"
+_OF_SCRAPES = "# Generated from operator/heterofleet/desired/scraping.py by `make generate`; edits are lost.\n"
 _REFERENCE = Path("docs", "reference")
+_SCRAPES = Path("manifests", "prometheus", "scrape.yaml")
 _CHART_CRDS = Path("charts", "heterofleet", "files", "crds")
 _RULES = (Path("manifests", "prometheus", "rules.yaml"), Path("charts", "heterofleet", "files", "rules.yaml"))
 
@@ -41,6 +44,7 @@ def files() -> Iterator[Generated]:
     yield Generated(_REFERENCE / "conditions.md", reference.of_conditions())
     for path in _RULES:
         yield Generated(path, _OF_RULES + as_yaml(rules.file()))
+    yield Generated(_SCRAPES, _OF_SCRAPES + as_yaml({"scrape_configs": scraping.jobs()}))
 
 
 def _kept_by_helm(definition: labels.Manifest) -> labels.Manifest:
