@@ -47,7 +47,6 @@ def of(situation: Situation, tier: Tier, demand: Demand, whole: Demand) -> Wish:
     load = _load(demand.work, capacity)
     extra = min(now.failed, now.ready) if load else 0
     need = _need(now, demand, load, extra)
-    needs = stabilisation.remember(situation.memory, tier, need, now.count, scaling, situation.now)
     wished = Wish(
         count=TierCount(
             need,
@@ -60,23 +59,9 @@ def of(situation: Situation, tier: Tier, demand: Demand, whole: Demand) -> Wish:
         expected=_load(demand.expected, capacity),
         upper=_load(demand.upper, capacity),
         bounds=_bounds(situation, tier),
-        needs=needs,
+        needs=stabilisation.remember(situation.memory, tier, need, now.count, scaling, situation.now),
     )
-    if now.held:
-        return _as_held(situation, tier, wished)
-    moved = stabilisation.step(
-        tier,
-        load=load,
-        extra=extra,
-        count=now.count,
-        needs=needs,
-        memory=situation.memory,
-        scaling=scaling,
-        now=situation.now,
-    )
-    if moved.bound is not None:
-        wished = wished.moved(moved.count, moved.bound, moved.sentence)
-    return within(wished)
+    return _as_held(situation, tier, wished) if now.held else within(_followed(situation, tier, wished, extra))
 
 
 def within(wish: Wish) -> Wish:
@@ -97,7 +82,7 @@ def placed(wish: Wish, most: int | None) -> Wish:
     """The wish as far as there are places on nodes."""
     if most is None or wish.count.count <= max(most, wish.bounds.least):
         return wish
-    return wish.moved(most, Bound.NO_PLACE, f"nodes have whole places for {most}")
+    return wish.moved(max(most, wish.bounds.least), Bound.NO_PLACE, f"nodes have whole places for {most}")
 
 
 def later(wish: Wish, situation: Situation, tier: Tier, seconds: float) -> int:
@@ -109,6 +94,21 @@ def later(wish: Wish, situation: Situation, tier: Tier, seconds: float) -> int:
     at = stabilisation.after(situation.now, seconds)
     stays = max(wish.count.need, stabilisation.peak(wish.needs, situation.spec.scaling, at), wish.bounds.least)
     return min(ready, min(wish.count.count, stays) + situation.spec.tier(tier).instances.warm)
+
+
+def _followed(situation: Situation, tier: Tier, wish: Wish, extra: int) -> Wish:
+    """The wish as far as the count may follow its need at once."""
+    moved = stabilisation.step(
+        tier,
+        load=wish.load,
+        extra=extra,
+        count=situation.tiers[tier].count,
+        needs=wish.needs,
+        memory=situation.memory,
+        scaling=situation.spec.scaling,
+        now=situation.now,
+    )
+    return wish if moved.bound is None else wish.moved(moved.count, moved.bound, moved.sentence)
 
 
 def _load(work: float, capacity: float) -> float:

@@ -184,3 +184,28 @@ def test_the_zone_in_which_the_time_is_written_changes_nothing(hours: int, seen:
     zone = timezone(timedelta(hours=hours - 12))
     moved = plan.plan(replace(seen, now=seen.now.astimezone(zone)))
     assert {tier: moved.tiers[tier] for tier in Tier} == {tier: plan.plan(seen).tiers[tier] for tier in Tier}
+
+
+def in_units(seen: Situation, factor: float) -> Situation:
+    """The same situation with work counted in other units."""
+
+    def of(found: ClassLoad) -> ClassLoad:
+        made = found.forecast
+        return ClassLoad(
+            made and replace(made, expected=made.expected * factor, upper=made.upper * factor),
+            None if found.offered is None else found.offered * factor,
+            found.waiting * factor,
+        )
+
+    return replace(
+        seen,
+        tiers={tier: replace(now, capacity=now.capacity * factor) for tier, now in seen.tiers.items()},
+        loads={request_class: of(found) for request_class, found in seen.loads.items()},
+    )
+
+
+@given(all_situations(), st.sampled_from([1 / 64, 0.5, 2.0, 1024.0]))
+def test_the_unit_of_work_changes_no_count(seen: Situation, factor: float):
+    # Powers of two, which floating point multiplies exactly.
+    made, again = plan.plan(seen), plan.plan(in_units(seen, factor))
+    assert (counts(again), again.bias, again.degrade) == (counts(made), made.bias, made.degrade)
