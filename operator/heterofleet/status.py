@@ -21,8 +21,9 @@ from heterofleet.api.conditions import (
     TierStatus,
 )
 from heterofleet.api.labels import Tier
+from heterofleet.api.planned import Bound, PlanStatus
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
-from heterofleet.planning import telling
+from heterofleet.planning import spending, telling
 from heterofleet.planning.counts import Target
 from heterofleet.planning.instances import Hold
 from heterofleet.planning.telling import Told
@@ -88,8 +89,9 @@ class Facts:
     suspended: bool = False
     told: Told = field(default_factory=Told)
     """What the last plan tells; empty before the first, and then what was told before stays."""
-    metrics: Finding = field(default_factory=lambda: Finding(Reason.METRICS_NOT_CONFIGURED, NO_METRICS))
-    money: Finding = field(default_factory=lambda: Finding(Reason.WITHIN_BUDGET, "no budget of money is set"))
+    metrics: Finding | None = None
+    money: Finding | None = None
+    """Of load and money nothing is known before the first plan: then what was said before stays."""
     savings_ratio: str = ""
 
 
@@ -121,7 +123,7 @@ def compute(fleet: HeterogeneousDeployment, facts: Facts, now: datetime) -> Flee
     told = _told(previous, facts.told)
     return FleetStatus(
         observed_generation=fleet.metadata.generation,
-        conditions=_dated(list(_claims(facts)), previous, fleet.metadata.generation, now),
+        conditions=_dated([*_claims(facts), *_of_plan(facts, previous)], previous, fleet.metadata.generation, now),
         large=_tier_status(large, told, Tier.LARGE),
         small=_tier_status(small, told, Tier.SMALL),
         ratio=_ratio(large, small),
@@ -223,14 +225,27 @@ def _claims(facts: Facts) -> Iterator[_Claim]:
     yield from tiers.values()
     yield router
     yield _configured(facts.router)
-    yield _claim(ConditionType.METRICS_AVAILABLE, facts.metrics.reason is Reason.METRICS_FRESH, facts.metrics)
     yield _claim(ConditionType.PAIR_MATCHED, facts.pair.reason is not Reason.FAMILIES_DIFFER, facts.pair)
     yield _claim(ConditionType.DEGRADED, degraded is not None, degraded or Finding(Reason.HEALTHY, "nothing is broken"))
     yield _limited(facts)
-    yield _claim(ConditionType.BUDGET_EXCEEDED, facts.money.reason is not Reason.WITHIN_BUDGET, facts.money)
     yield _updates(facts)
     yield _reconciling(facts, (*tiers.values(), router))
     yield _claim(ConditionType.STALLED, stalled is not None, stalled or Finding(Reason.SETTLED, "nothing is stuck"))
+
+
+def _of_plan(facts: Facts, previous: FleetStatus) -> Iterator[_Claim]:
+    """What the last plan found of load and money."""
+    metrics = facts.metrics or _said(
+        previous, ConditionType.METRICS_AVAILABLE, Reason.METRICS_NOT_CONFIGURED, NO_METRICS
+    )
+    money = facts.money or _said(previous, ConditionType.BUDGET_EXCEEDED, Reason.WITHIN_BUDGET, spending.NO_BUDGET)
+    yield _claim(ConditionType.METRICS_AVAILABLE, metrics.reason is Reason.METRICS_FRESH, metrics)
+    yield _claim(ConditionType.BUDGET_EXCEEDED, money.reason is not Reason.WITHIN_BUDGET, money)
+
+
+def _said(previous: FleetStatus, type_: ConditionType, reason: Reason, sentence: str) -> Finding:
+    known = previous.condition(type_)
+    return Finding(reason, sentence) if known is None else Finding(known.reason, known.message)
 
 
 def _ready(facts: Facts, parts: Sequence[_Claim]) -> _Claim:
@@ -317,12 +332,32 @@ def _degraded(facts: Facts) -> Finding | None:
     return Finding(problems[0].reason, f"{problems[0].message}{more}")
 
 
+_LIMITING = {
+    Bound.MAXIMUM: Reason.ABOVE_MAX,
+    Bound.GPU_BUDGET: Reason.GPU_BUDGET,
+    Bound.MONEY_BUDGET: Reason.MONEY_BUDGET,
+    Bound.RATIO: Reason.RATIO_BOUND,
+    Bound.SCHEDULE: Reason.SCHEDULE_BOUND,
+    Bound.NO_PLACE: Reason.NO_PLACE,
+    Bound.OBJECTIVE: Reason.OBJECTIVE_OUT_OF_REACH,
+}
+"""Bounds of a plan that keep a tier below what its load asks for."""
+
+
 def _limited(facts: Facts) -> _Claim:
-    limits = [limit for held in facts.tiers.values() for limit in held.target.limits]
+    limits = [Finding(limit.reason, limit.message) for held in facts.tiers.values() for limit in held.target.limits]
+    limits += _limits_of_plan(facts.told.plan)
     if not limits:
         return _Claim(ConditionType.SCALING_LIMITED, False, Reason.WITHIN_BOUNDS, "no bound holds a count")
     sentence = "; ".join(limit.message for limit in limits)
     return _Claim(ConditionType.SCALING_LIMITED, True, limits[0].reason, sentence)
+
+
+def _limits_of_plan(plan: PlanStatus | None) -> Iterator[Finding]:
+    for tier, planned in () if plan is None else ((Tier.LARGE, plan.large), (Tier.SMALL, plan.small)):
+        reason = _LIMITING.get(planned.bound)
+        if reason is not None and (planned.need > planned.instances or planned.bound is Bound.OBJECTIVE):
+            yield Finding(reason, f"the {tier} tier: {planned.message}")
 
 
 def _updates(facts: Facts) -> _Claim:

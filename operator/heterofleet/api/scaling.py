@@ -27,12 +27,6 @@ class Writer(StrEnum):
     EXTERNAL = "External"
 
 
-class OnMetricsLoss(StrEnum):
-    """What the plan does while Prometheus is silent: counts stay, but the routers' own queues still raise them."""
-
-    HOLD = "Hold"
-
-
 class ClassPriority(StrEnum):
     """Whose work gets GPUs first when a budget binds."""
 
@@ -171,9 +165,6 @@ class Scaling(Model):
     )
     spill_over: bool = Field(
         True, description="Plan with act work that idle large instances take, as the router's spill-over lets them."
-    )
-    on_metrics_loss: OnMetricsLoss = Field(
-        OnMetricsLoss.HOLD, description="Hold: counts stay while metrics are missing, and queues still raise them."
     )
     prometheus_url: Annotated[str, StringConstraints(pattern=r"^https?://[!-~]+$", max_length=512)] | None = Field(
         None, description="Another Prometheus than the operator's; it must stand in the operator's allow-list."

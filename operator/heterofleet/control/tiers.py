@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from heterofleet.api import labels
 from heterofleet.api.conditions import Override, TierStatus
 from heterofleet.api.labels import Tier
-from heterofleet.api.scaling import Writer
+from heterofleet.api.scaling import Mode, Writer
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.cluster import objects
 from heterofleet.cluster.client import Cluster
@@ -75,9 +75,10 @@ async def wanted(
     for tier in Tier:
         previous = _tier_status(fleet, tier).override
         writer = fleet.spec.scaling.writer(tier)
-        found = await _tier_object(fleet, view.tiers.get(tier), tier, planned[tier], previous, writers)
+        count = _left_alone(fleet, view.tiers.get(tier), planned[tier])
+        found = await _tier_object(fleet, view.tiers.get(tier), tier, count, previous, writers)
         asked[tier] = counts.asked(
-            planned=planned[tier],
+            planned=count,
             writer=writer,
             found=found,
             running=_running(fleet, tier, running[tier]),
@@ -89,6 +90,14 @@ async def wanted(
     small = counts.bounded(asked[Tier.SMALL].instances, fleet.spec.small.instances)
     large, small = counts.within_budget(fleet.spec, large, small)
     return Wanted(asked, {Tier.LARGE: large, Tier.SMALL: small})
+
+
+def _left_alone(fleet: HeterogeneousDeployment, found: Observed | None, planned: int) -> int:
+    """The planned count; in mode Advisory the one that stands there, whoever wrote it."""
+    if fleet.spec.mode is Mode.ENFORCE or found is None or found.deleting:
+        return planned
+    count: int = found.body["spec"]["instances"]
+    return count
 
 
 def _running(fleet: HeterogeneousDeployment, tier: Tier, existing: int | None) -> int | None:

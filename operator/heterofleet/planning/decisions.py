@@ -1,26 +1,22 @@
 """Which changes of a count a plan makes, as the records that people read (architecture.md, principle 9).
 
-A decision is a change of a tier's planned count; a plan that changes none makes none. In mode Advisory it is compared
-with what was advised before, so that the same advice is not given every minute.
+A decision is a change of a tier's planned count; a plan that changes none makes none. In mode Advisory the count in
+force is the one that was advised last, so that the same advice is not given every minute.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from heterofleet.api.labels import Tier
 from heterofleet.api.planned import MOST_DECISIONS, Decision
-from heterofleet.api.routing import RequestClass
-from heterofleet.planning.situation import ScalePlan, Situation
-
-CLASS_OF = {Tier.LARGE: RequestClass.PLAN, Tier.SMALL: RequestClass.ACT}
-"""The class that each tier is there for."""
+from heterofleet.planning.situation import CLASS_OF, ScalePlan, Situation
 
 
-def made(situation: Situation, plan: ScalePlan, before: Mapping[Tier, int], *, enforced: bool) -> list[Decision]:
-    """A decision for each tier whose count the plan makes another than it was `before`."""
+def made(situation: Situation, plan: ScalePlan, *, enforced: bool) -> list[Decision]:
+    """A decision for each tier whose count the plan makes another than the one in force."""
     return [
-        _decision(situation, plan, tier, before[tier], enforced=enforced)
+        _decision(situation, plan, tier, enforced=enforced)
         for tier in Tier
-        if plan.tiers[tier].count != before[tier] and not situation.tiers[tier].held
+        if plan.tiers[tier].count != situation.tiers[tier].count and not situation.tiers[tier].held
     ]
 
 
@@ -29,15 +25,15 @@ def kept(new: Sequence[Decision], known: Sequence[Decision]) -> list[Decision]:
     return [*new, *known][:MOST_DECISIONS]
 
 
-def _decision(situation: Situation, plan: ScalePlan, tier: Tier, before: int, *, enforced: bool) -> Decision:
+def _decision(situation: Situation, plan: ScalePlan, tier: Tier, *, enforced: bool) -> Decision:
     planned, now = plan.tiers[tier], situation.tiers[tier]
     load = situation.loads[CLASS_OF[tier]]
-    moved = planned.count - before
+    moved = planned.count - now.count
     price = now.usd_per_gpu_hour
     return Decision(
         at=situation.now,
         tier=tier,
-        before=before,
+        before=now.count,
         after=planned.count,
         bound=planned.bound,
         message=planned.sentence,
