@@ -56,10 +56,9 @@ def test_old_samples_are_no_forecast_and_new_ones_bring_it_back() -> None:
 
 
 def test_less_than_a_day_is_answered_by_the_mean_with_the_margin_of_a_new_fleet() -> None:
-    assert said(Forecaster.of(times([100.0]))) == Forecast(
-        expected=pytest.approx(110.5, abs=0.5), upper=pytest.approx(148.2, abs=0.5), window_seconds=300.0,
-        candidate="Ewma", margin=pytest.approx(1.482, abs=5e-3), points=1,
-    )  # fmt: skip
+    made = said(Forecaster.of(times([100.0])))
+    assert (made.candidate, made.points, made.window_seconds) == ("Ewma", 1, 300.0)
+    assert [made.expected, made.upper, made.margin] == pytest.approx([110.5, 148.2, 1.482], rel=0.01)
     assert said(Forecaster.of(times(walk(DAY - 1)))).candidate == "Ewma"
     assert said(Forecaster.of(times(walk(2 * DAY)))).candidate != "Ewma"
 
@@ -119,10 +118,7 @@ def test_minute_by_minute_and_all_at_once_are_the_same() -> None:
     made, again = said(one), said(Forecaster.of(gapped, WINDOW))
     exact = replace(made, expected=0.0, upper=0.0, margin=0.0)
     assert replace(again, expected=0.0, upper=0.0, margin=0.0) == exact
-    assert (again.expected, again.upper) == (
-        pytest.approx(made.expected, rel=1e-4),
-        pytest.approx(made.upper, rel=1e-4),
-    )
+    assert [again.expected, again.upper] == pytest.approx([made.expected, made.upper], rel=1e-4)
 
 
 def test_what_is_seasonal_is_seen_coming() -> None:
