@@ -92,7 +92,6 @@ class Facts:
     metrics: Finding | None = None
     money: Finding | None = None
     """Of load and money nothing is known before the first plan: then what was said before stays."""
-    savings_ratio: str = ""
 
 
 def refusal(fleet_generation: int, previous: FleetStatus, finding: Finding, now: datetime) -> FleetStatus:
@@ -128,7 +127,7 @@ def compute(fleet: HeterogeneousDeployment, facts: Facts, now: datetime) -> Flee
         small=_tier_status(small, told, Tier.SMALL),
         ratio=_ratio(large, small),
         endpoint=facts.endpoint,
-        cost=CostStatus(usd_per_hour=usd_per_hour(fleet, facts), savings_ratio=facts.savings_ratio),
+        cost=CostStatus(usd_per_hour=usd_per_hour(fleet, facts), savings_ratio=told.savings_ratio),
         forecast=told.forecast,
         plan=told.plan,
         decisions=list(told.decisions),
@@ -147,6 +146,7 @@ def _told(previous: FleetStatus, fresh: Told) -> Told:
         startup_seconds={tier: held.startup_seconds for tier, held in tiers.items()},
         capacity={tier: held.capacity_tokens_per_second for tier, held in tiers.items()},
         decisions=tuple(previous.decisions),
+        savings_ratio=previous.cost.savings_ratio,
     )
     return known if fresh.plan is None else telling.settled(known, fresh)
 

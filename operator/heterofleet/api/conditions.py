@@ -238,7 +238,7 @@ class CostStatus(Reported):
 
     usd_per_hour: str = Field("", description="Price of the GPUs held, in USD an hour.")
     savings_ratio: str = Field(
-        "", description="Saved share of what the same tokens would cost at the large tier's cost, over the last hour."
+        "", description="Share that the plan saves of what large instances alone would cost for the same forecast."
     )
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from heterofleet.api.labels import Tier
 from heterofleet.api.planned import Decision, Forecasts, ForecastStatus, Learned, PlannedTier, PlanStatus
 from heterofleet.api.routing import RequestClass
+from heterofleet.planning import allinlarge
 from heterofleet.planning.situation import Forecast, ScalePlan, Situation
 
 TOLERANCE: Final = 0.05
@@ -32,6 +33,7 @@ class Told:
     startup_seconds: Mapping[Tier, float | None] = field(default_factory=dict)
     capacity: Mapping[Tier, float | None] = field(default_factory=dict)
     decisions: tuple[Decision, ...] = ()
+    savings_ratio: str = ""
 
 
 def told(situation: Situation, plan: ScalePlan, learned: Learned, decisions: tuple[Decision, ...]) -> Told:
@@ -52,6 +54,7 @@ def told(situation: Situation, plan: ScalePlan, learned: Learned, decisions: tup
         startup_seconds={tier: float(round(now.startup_seconds)) for tier, now in situation.tiers.items()},
         capacity={tier: digits(now.capacity) for tier, now in situation.tiers.items()},
         decisions=decisions,
+        savings_ratio=_share(allinlarge.saving(situation, plan)),
     )
 
 
@@ -91,6 +94,10 @@ def near(known: Any, fresh: Any) -> bool:
     if isinstance(known, float) and isinstance(fresh, float | int):
         return isclose(known, fresh, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
     return bool(known == fresh)
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def _forecast(made: Forecast | None) -> ForecastStatus | None:
