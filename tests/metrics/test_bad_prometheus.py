@@ -282,3 +282,42 @@ async def test_a_certificate_is_judged_by_the_authority_that_was_given(secure: t
     server, certificate = secure
     assert await asked(server, ca_file=certificate) == (Sample({}, 5.0, 1.0),)
     assert await reason(server) is Loss.UNREACHABLE
+
+
+GZIP = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"\x00\xff" * 100,
+        b"SSH-2.0-OpenSSH\r\n",
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 1000 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\na: " + b"b" * 100_000 + b"\r\n\r\n",
+        CHUNKED + b"zz\r\n",
+        CHUNKED + b"ffff\r\nshort",
+        GZIP,
+        b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=nonsense\r\nContent-Length: 3\r\n\r\n\xff\xfe{",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+    ],
+)
+async def test_what_is_no_http_is_no_exception(answer: bytes):
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    listener = await asyncio.start_server(respond, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    prometheus = HttpPrometheus(Source(url=url, timeout_seconds=2))
+    lost = await prometheus.instant("up")
+    prometheus.close()
+    listener.close()
+    await listener.wait_closed()
+    assert isinstance(lost, Lost)
+    assert lost.reason in (Loss.UNREACHABLE, Loss.MALFORMED, Loss.FAILED)
+    assert url in lost.sentence
