@@ -36,7 +36,6 @@ class Loss(StrEnum):
     CLOCK = "Clock"
     NO_ROUTERS = "NoRouters"
     RULES_MISSING = "RulesMissing"
-    STALE = "Stale"
 
 
 class Lost(NamedTuple):
