@@ -2,7 +2,7 @@
 # into .venv and the user's cache folder.
 .DEFAULT_GOAL := help
 .PHONY: help setup lock testbed generate drift lint check build unit supervisor metrics router soak-router cluster reconcile \
-  random test images release demo bench-control-plane bench-router clean
+  random test images release demo bench-control-plane bench-router bench-scaling clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -106,6 +106,9 @@ bench-control-plane: testbed ## the operator among 10, 100 and 1,000 fleets (abo
 
 bench-router: setup ## the router beside nginx, vllm-router and LiteLLM, each alone on a core (about 12 minutes)
 	@$(BIN)/python -m benchmarks.router
+
+bench-scaling: setup ## forecast and plan against HPA, KEDA and the oracle on real traces (about 8 minutes; ARGS=--variants)
+	@$(BIN)/python -m benchmarks.scaling $(ARGS)
 
 clean: ## remove what was built in the tree; caches outside it stay
 	@rm -rf build dist
