@@ -107,7 +107,7 @@ bench-control-plane: testbed ## the operator among 10, 100 and 1,000 fleets (abo
 bench-router: setup ## the router beside nginx, vllm-router and LiteLLM, each alone on a core (about 12 minutes)
 	@$(BIN)/python -m benchmarks.router
 
-bench-scaling: setup ## forecast and plan against HPA, KEDA and the oracle on real traces (about 8 minutes; ARGS=--variants)
+bench-scaling: setup ## forecast and plan against HPA, KEDA and the oracle on real traces (about 4 minutes; ARGS=--variants)
 	@$(BIN)/python -m benchmarks.scaling $(ARGS)
 
 clean: ## remove what was built in the tree; caches outside it stay

@@ -63,8 +63,14 @@ class Joint:
     def over_oracle(self, hours: float, part: slice) -> float:
         return hours / self.fleet.oracle_hours(part)
 
-    def hours_without(self, what: str, share: float, part: slice) -> float:
-        return curve.hours_at(curve.points(self.without[what], part), share)
+    def hours_without(self, what: str, share: float, part: slice) -> tuple[float, float]:
+        """GPU-hours without a part, and the share of violating minutes that they are for.
+
+        That is the asked one, or the least that there is where no setting violates so little.
+        """
+        points = curve.points(self.without[what], part)
+        reached = max(share, min(point.share for point in points))
+        return curve.hours_at(points, reached), reached
 
 
 def fleet(large: Trace, small: Trace, mean: int) -> Fleet:

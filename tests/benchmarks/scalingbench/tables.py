@@ -24,11 +24,21 @@ def of_contest(held: Contest, part: slice) -> list[Breakdown]:
     return [Breakdown(f"policies: {title}", _POLICY, lines), Breakdown(f"product by quantile: {title}", _POLICY, curve)]
 
 
-def of_joint(held: Joint, part: slice) -> Breakdown:
-    """The joint fleet by quantile, and the HPA."""
+def of_joint(held: Joint, part: slice) -> list[Breakdown]:
+    """The joint fleet by quantile, and the HPA; and the fleet with one part switched off."""
     runs = [*((f"quantile {setting}", made) for setting, made in held.whole), ("hpa 70 %", held.hpa)]
-    lines = tuple(_line(name, made, held.over_oracle(made.within(part).gpu_hours, part), part) for name, made in runs)
-    return Breakdown("both tiers as one fleet", _POLICY, lines)
+    off = [(f"{what}: {setting}", made) for what, named in held.without.items() for setting, made in named]
+    titles = {"both tiers as one fleet": runs, "without a part, by quantile or headroom": off}
+    return [
+        Breakdown(
+            title, _POLICY, tuple(_line(name, made, _joint_ratio(held, made, part), part) for name, made in named)
+        )
+        for title, named in titles.items()
+    ]
+
+
+def _joint_ratio(held: Joint, made: Run, part: slice) -> float:
+    return held.over_oracle(made.within(part).gpu_hours, part)
 
 
 def of_bound(under: Bound, part: slice) -> Breakdown:
