@@ -183,5 +183,10 @@ class Forecaster:
             self._errors.record(errors[:, counts])
 
 
+def window_seconds(startup_seconds: float, interval_seconds: float) -> float:
+    """What a plan must see ahead: a start, and the time until the next plan can order what this one did not."""
+    return startup_seconds + interval_seconds
+
+
 def _minutes(window_seconds: float) -> int:
     return min(max(1, ceil(window_seconds / 60.0 - 1e-9)), LONGEST_WINDOW_MINUTES)

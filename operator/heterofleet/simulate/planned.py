@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from heterofleet.api.labels import Tier
 from heterofleet.api.routing import RequestClass
 from heterofleet.api.v1alpha1 import FleetSpec
-from heterofleet.planning import plan
+from heterofleet.planning import forecast, plan
 from heterofleet.planning.forecast import Forecaster
 from heterofleet.planning.situation import ClassLoad, Forecast, Memory, ScalePlan, Situation, TierNow
 from heterofleet.simulate.fluid import Fleet, Pool, Seen
@@ -125,5 +125,4 @@ class Planned:
 
 
 def window_seconds(pool: Pool, spec: FleetSpec) -> float:
-    """What must be foreseen: the start-up, and the interval until the next plan can order what this one did not."""
-    return 60.0 * pool.startup_minutes + spec.scaling.interval_seconds
+    return forecast.window_seconds(60.0 * pool.startup_minutes, spec.scaling.interval_seconds)
