@@ -78,7 +78,8 @@ def features(recent: Floats, count: int, floor: float) -> Floats:
     columns += [logs[:, -minutes:].max(axis=1) - last for minutes in _MAXIMA]
     columns += [logs[:, -minutes:].mean(axis=1) - last for minutes in _MEANS]
     columns += [last - logs[:, -1 - minutes] for minutes in _LAGS]
-    return np.clip(np.stack(columns, axis=1), -_FARTHEST, _FARTHEST)
+    bounded: Floats = np.clip(np.stack(columns, axis=1), -_FARTHEST, _FARTHEST)
+    return bounded
 
 
 def ridge_weights(values: Floats, seen: Flags, horizon: int, floor: float) -> Floats:
@@ -107,10 +108,11 @@ def seasonal_ratio(yesterday: Floats, seen: Flags, count: int, horizon: int) -> 
     if missing > 0:
         yesterday = np.concatenate([np.zeros(missing), yesterday])
         seen = np.concatenate([np.zeros(missing, dtype=np.bool_), seen])
-    highest = windows(yesterday[1:], horizon).max(axis=1)[:count]
-    known = windows(seen, horizon + 1).all(axis=1)[:count] & (yesterday[:count] > 0)
-    ratio = np.divide(highest, yesterday[:count], out=np.ones(count), where=known)
-    return np.clip(ratio, *_SEASONAL_BOUNDS)
+    highest: Floats = windows(yesterday[1:], horizon)[:count].max(axis=1)
+    known: Flags = windows(seen, horizon + 1)[:count].all(axis=1)
+    ratio = np.divide(highest, yesterday[:count], out=np.ones(count), where=known & (yesterday[:count] > 0))
+    bounded: Floats = np.clip(ratio, *_SEASONAL_BOUNDS)
+    return bounded
 
 
 def _windows(recent: Floats, count: int) -> Floats:
