@@ -109,7 +109,7 @@ def seasonal_ratio(yesterday: Floats, seen: Flags, count: int, horizon: int) -> 
         yesterday = np.concatenate([np.zeros(missing), yesterday])
         seen = np.concatenate([np.zeros(missing, dtype=np.bool_), seen])
     highest: Floats = windows(yesterday[1:], horizon)[:count].max(axis=1)
-    known: Flags = windows(seen, horizon + 1)[:count].all(axis=1)
+    known: Flags = np.logical_and.reduce(windows(seen, horizon + 1)[:count], axis=1)
     ratio = np.divide(highest, yesterday[:count], out=np.ones(count), where=known & (yesterday[:count] > 0))
     bounded: Floats = np.clip(ratio, *_SEASONAL_BOUNDS)
     return bounded
