@@ -1,8 +1,8 @@
 # Everything a fresh machine needs beyond Python >= 3.11 and make is installed by these targets,
 # into .venv and the user's cache folder.
 .DEFAULT_GOAL := help
-.PHONY: help setup lock testbed generate drift lint check build unit supervisor router test-engine soak-router cluster \
-  reconcile random test images release demo bench-control-plane bench-router clean
+.PHONY: help setup lock testbed generate drift lint check build unit supervisor metrics router test-engine soak-router \
+  cluster reconcile random test images release demo bench-control-plane bench-router bench-scaling clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -29,7 +29,8 @@ LOCK_VLLM = $(BIN)/uv pip compile --quiet --python-version 3.11 --python-platfor
   --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 lock: ## pin every dependency with its hashes (no addresses)
-	$(LOCK) --extra operator --extra router --extra opentelemetry --extra simulate --extra cli --group dev \
+	$(LOCK) --extra operator --extra router --extra opentelemetry --extra simulate --extra plots --extra parquet \
+	  --extra cli --group dev \
 	  pyproject.toml -o requirements.lock
 	$(LOCK) --constraint requirements.lock --extra operator pyproject.toml -o images/operator/requirements.lock
 	@mkdir -p images/router images/engine-sim
@@ -73,6 +74,9 @@ unit: setup ## pure rules, no cluster
 supervisor: setup ## ranks as real processes on loopback
 	@$(BIN)/python -m pytest -q tests/supervisor
 
+metrics: setup ## recording rules and signals, by a real Prometheus on loopback
+	@$(BIN)/python -m pytest -q tests/metrics
+
 router: setup ## the router and the simulated engines, on loopback
 	@$(BIN)/python -m pytest -q tests/router tests/simulate tests/soak
 
@@ -102,7 +106,7 @@ reconcile: testbed ## the operator's rules against a real API server
 random: testbed ## random walks over fleets, a few seeds (SEEDS=0-199 STEPS=50 for many)
 	@$(if $(SEEDS),$(BIN)/python -m randomwalk --seeds $(SEEDS) --steps $(or $(STEPS),50),$(BIN)/python -m pytest -q tests/randomwalk || $(BIN)/python -m pytest -q --last-failed tests/randomwalk)
 
-test: check unit supervisor router router-compiled cluster reconcile random ## everything (< 20 min with warm caches)
+test: check unit supervisor metrics router router-compiled cluster reconcile random ## everything (< 20 min with warm caches)
 
 images: setup ## the container images, where docker, podman or buildah works (ARGS=... for the builder)
 	@$(BIN)/python images/build.py $(ARGS)
@@ -118,6 +122,9 @@ bench-control-plane: testbed ## the operator among 10, 100 and 1,000 fleets (abo
 
 bench-router: setup ## the router beside nginx, vllm-router and LiteLLM, each alone on a core (about 12 minutes)
 	@$(BIN)/python -m benchmarks.router
+
+bench-scaling: setup ## forecast and plan against HPA, KEDA and the oracle on real traces (about 4 minutes; ARGS=--variants)
+	@$(BIN)/python -m benchmarks.scaling $(ARGS)
 
 clean: ## remove what was built in the tree; caches outside it stay
 	@rm -rf build dist

@@ -1,4 +1,4 @@
-"""Writes the files that are generated from the models: `python -m heterofleet.generate [--check] [ROOT]`.
+"""Writes the files that are generated from the code: `python -m heterofleet.generate [--check] [ROOT]`.
 
 Each file is a value here (path and text), so that `--check` compares what lies under ROOT with what would be written
 and says which files have drifted, without writing any.
@@ -14,10 +14,16 @@ from typing import NamedTuple
 import yaml
 
 from heterofleet.api import crd, labels, reference
+from heterofleet.desired import scraping
+from heterofleet.metrics import rules
 
 _BY_HAND = "# Generated from operator/heterofleet/api by `make generate`; edits are lost.\n"
+_OF_RULES = "# Generated from operator/heterofleet/metrics/rules.py by `make generate`; edits are lost.\n"
+_OF_SCRAPES = "# Generated from operator/heterofleet/desired/scraping.py by `make generate`; edits are lost.\n"
 _REFERENCE = Path("docs", "reference")
+_SCRAPES = Path("manifests", "prometheus", "scrape.yaml")
 _CHART_CRDS = Path("charts", "heterofleet", "files", "crds")
+_RULES = (Path("manifests", "prometheus", "rules.yaml"), Path("charts", "heterofleet", "files", "rules.yaml"))
 
 
 class Generated(NamedTuple):
@@ -36,6 +42,9 @@ def files() -> Iterator[Generated]:
         kind = definition["spec"]["names"]["kind"].lower()
         yield Generated(_REFERENCE / f"{kind}.md", reference.of_definition(definition))
     yield Generated(_REFERENCE / "conditions.md", reference.of_conditions())
+    for path in _RULES:
+        yield Generated(path, _OF_RULES + as_yaml(rules.file()))
+    yield Generated(_SCRAPES, _OF_SCRAPES + as_yaml({"scrape_configs": scraping.jobs()}))
 
 
 def _kept_by_helm(definition: labels.Manifest) -> labels.Manifest:

@@ -21,10 +21,14 @@ from heterofleet.api.conditions import (
     TierStatus,
 )
 from heterofleet.api.labels import Tier
+from heterofleet.api.planned import Bound, PlanStatus
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
+from heterofleet.planning import spending, telling
 from heterofleet.planning.counts import Target
 from heterofleet.planning.instances import Hold
+from heterofleet.planning.telling import Told
 
+NO_METRICS = "the operator knows no Prometheus: counts stay at their minimum, and queues raise them"
 LONGEST_MESSAGE = 1024
 """What a condition says is for a person; longer texts stay in logs and Events."""
 
@@ -83,6 +87,11 @@ class Facts:
     updates: Sequence[str] = ()
     last_drain: LastDrain | None = None
     suspended: bool = False
+    told: Told = field(default_factory=Told)
+    """What the last plan tells; empty before the first, and then what was told before stays."""
+    metrics: Finding | None = None
+    money: Finding | None = None
+    """Of load and money nothing is known before the first plan: then what was said before stays."""
 
 
 def refusal(fleet_generation: int, previous: FleetStatus, finding: Finding, now: datetime) -> FleetStatus:
@@ -110,16 +119,36 @@ def compute(fleet: HeterogeneousDeployment, facts: Facts, now: datetime) -> Flee
     """The whole status of a fleet."""
     previous = fleet.status
     large, small = facts.tiers[Tier.LARGE], facts.tiers[Tier.SMALL]
+    told = _told(previous, facts.told)
     return FleetStatus(
         observed_generation=fleet.metadata.generation,
-        conditions=_dated(list(_claims(facts)), previous, fleet.metadata.generation, now),
-        large=_tier_status(large),
-        small=_tier_status(small),
+        conditions=_dated([*_claims(facts), *_of_plan(facts, previous)], previous, fleet.metadata.generation, now),
+        large=_tier_status(large, told, Tier.LARGE),
+        small=_tier_status(small, told, Tier.SMALL),
         ratio=_ratio(large, small),
         endpoint=facts.endpoint,
-        cost=CostStatus(usd_per_hour=usd_per_hour(fleet, facts)),
+        cost=CostStatus(usd_per_hour=usd_per_hour(fleet, facts), savings_ratio=told.savings_ratio),
+        forecast=told.forecast,
+        plan=told.plan,
+        decisions=list(told.decisions),
+        learned=told.learned,
         last_drain=facts.last_drain,
     )
+
+
+def _told(previous: FleetStatus, fresh: Told) -> Told:
+    """What is told of the plan: what was told before, where that is near enough or nothing newer is known."""
+    tiers = {Tier.LARGE: previous.large, Tier.SMALL: previous.small}
+    known = Told(
+        forecast=previous.forecast,
+        plan=previous.plan,
+        learned=previous.learned,
+        startup_seconds={tier: held.startup_seconds for tier, held in tiers.items()},
+        capacity={tier: held.capacity_tokens_per_second for tier, held in tiers.items()},
+        decisions=tuple(previous.decisions),
+        savings_ratio=previous.cost.savings_ratio,
+    )
+    return known if fresh.plan is None else telling.settled(known, fresh)
 
 
 def usd_per_hour(fleet: HeterogeneousDeployment, facts: Facts) -> str:
@@ -133,7 +162,7 @@ def usd_per_hour(fleet: HeterogeneousDeployment, facts: Facts) -> str:
     return f"{total:.2f}"
 
 
-def _tier_status(facts: TierFacts) -> TierStatus:
+def _tier_status(facts: TierFacts, told: Told, tier: Tier) -> TierStatus:
     return TierStatus(
         summary=f"{facts.ready}/{facts.target.total}",
         desired=facts.target.total,
@@ -144,6 +173,8 @@ def _tier_status(facts: TierFacts) -> TierStatus:
         revision=facts.revision,
         instances=list(facts.instances),
         override=facts.override,
+        startup_seconds=told.startup_seconds.get(tier),
+        capacity_tokens_per_second=told.capacity.get(tier),
     )
 
 
@@ -200,6 +231,21 @@ def _claims(facts: Facts) -> Iterator[_Claim]:
     yield _updates(facts)
     yield _reconciling(facts, (*tiers.values(), router))
     yield _claim(ConditionType.STALLED, stalled is not None, stalled or Finding(Reason.SETTLED, "nothing is stuck"))
+
+
+def _of_plan(facts: Facts, previous: FleetStatus) -> Iterator[_Claim]:
+    """What the last plan found of load and money."""
+    metrics = facts.metrics or _said(
+        previous, ConditionType.METRICS_AVAILABLE, Reason.METRICS_NOT_CONFIGURED, NO_METRICS
+    )
+    money = facts.money or _said(previous, ConditionType.BUDGET_EXCEEDED, Reason.WITHIN_BUDGET, spending.NO_BUDGET)
+    yield _claim(ConditionType.METRICS_AVAILABLE, metrics.reason is Reason.METRICS_FRESH, metrics)
+    yield _claim(ConditionType.BUDGET_EXCEEDED, money.reason is not Reason.WITHIN_BUDGET, money)
+
+
+def _said(previous: FleetStatus, type_: ConditionType, reason: Reason, sentence: str) -> Finding:
+    known = previous.condition(type_)
+    return Finding(reason, sentence) if known is None else Finding(known.reason, known.message)
 
 
 def _ready(facts: Facts, parts: Sequence[_Claim]) -> _Claim:
@@ -286,12 +332,32 @@ def _degraded(facts: Facts) -> Finding | None:
     return Finding(problems[0].reason, f"{problems[0].message}{more}")
 
 
+_LIMITING = {
+    Bound.MAXIMUM: Reason.ABOVE_MAX,
+    Bound.GPU_BUDGET: Reason.GPU_BUDGET,
+    Bound.MONEY_BUDGET: Reason.MONEY_BUDGET,
+    Bound.RATIO: Reason.RATIO_BOUND,
+    Bound.SCHEDULE: Reason.SCHEDULE_BOUND,
+    Bound.NO_PLACE: Reason.NO_PLACE,
+    Bound.OBJECTIVE: Reason.OBJECTIVE_OUT_OF_REACH,
+}
+"""Bounds of a plan that keep a tier below what its load asks for."""
+
+
 def _limited(facts: Facts) -> _Claim:
-    limits = [limit for held in facts.tiers.values() for limit in held.target.limits]
+    limits = [Finding(limit.reason, limit.message) for held in facts.tiers.values() for limit in held.target.limits]
+    limits += _limits_of_plan(facts.told.plan)
     if not limits:
         return _Claim(ConditionType.SCALING_LIMITED, False, Reason.WITHIN_BOUNDS, "no bound holds a count")
     sentence = "; ".join(limit.message for limit in limits)
     return _Claim(ConditionType.SCALING_LIMITED, True, limits[0].reason, sentence)
+
+
+def _limits_of_plan(plan: PlanStatus | None) -> Iterator[Finding]:
+    for tier, planned in () if plan is None else ((Tier.LARGE, plan.large), (Tier.SMALL, plan.small)):
+        reason = _LIMITING.get(planned.bound)
+        if reason is not None and (planned.need > planned.instances or planned.bound is Bound.OBJECTIVE):
+            yield Finding(reason, f"the {tier} tier: {planned.message}")
 
 
 def _updates(facts: Facts) -> _Claim:

@@ -7,7 +7,7 @@ into status. `SMALL_OPERATOR_WRITE_EVERY` makes it write without end, for the te
 import itertools
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from heterofleet.api import labels
 from heterofleet.api.labels import FleetKey, Manifest
@@ -28,6 +28,9 @@ class SmallReconciler:
         self._identity = settings.identity
         self._every = float(os.environ.get("SMALL_OPERATOR_WRITE_EVERY", "0"))
         self._count = itertools.count()
+
+    async def plan(self, wake: Callable[[FleetKey], None]) -> None:
+        """Nothing is planned here."""
 
     async def reconcile(self, key: FleetKey) -> float | None:
         fleet = self._cache.fleet(key)

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 
 from heterofleet.api import labels
 from heterofleet.api.labels import Tier
-from heterofleet.api.v1alpha1 import HeterogeneousDeployment, Writer
+from heterofleet.api.scaling import Writer
+from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.cluster import comparison
 from heterofleet.cluster.objects import Ref
 from heterofleet.desired import fleet as desired

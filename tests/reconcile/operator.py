@@ -21,13 +21,17 @@ from heterofleet.cluster import connection
 from heterofleet.cluster.cache import Cache, Listeners
 from heterofleet.cluster.client import KubeCluster
 from heterofleet.cluster.reflector import Reflection
-from heterofleet.control import entry
+from heterofleet.control import entry, virtual
 from heterofleet.control.events import Events
+from heterofleet.control.loads import Loads
+from heterofleet.control.lore import Lore
+from heterofleet.control.planner import Planner
 from heterofleet.control.queue import Queue
 from heterofleet.control.reconcile import IncompleteError, Reconciler, Tools
 from heterofleet.control.settings import Settings
 from heterofleet.desired.platform import Platform
-from reconcile.played import Clock, Meter, PlayedEngines
+from heterofleet.planning import catalogue
+from reconcile.played import Clock, Meter, PlayedEngines, PlayedPrometheus
 from testbed.eventually import eventually
 
 START_SECONDS = 30.0
@@ -42,6 +46,7 @@ class Operator:
         self.clock = Clock()
         self.meter = Meter()
         self.engines = PlayedEngines(lambda: self._cache)
+        self.prometheus = PlayedPrometheus()
         self.platform: Callable[[Platform], Platform] = lambda platform: platform
         self._cache: Cache
         self._queue: Queue
@@ -103,6 +108,17 @@ class Operator:
     def look(self) -> None:
         """Have every fleet reconciled once more."""
         self._call(self._enqueue_all)
+
+    def plan(self) -> None:
+        """One look at the load and one plan of every fleet, and what comes of it."""
+        assert self._loop is not None
+        asyncio.run_coroutine_threadsafe(self._plan(), self._loop).result(30)
+
+    async def _plan(self) -> None:
+        await self._loads.look()
+        for key in self._cache.fleets():
+            if await self._planner.tick(key):
+                self._queue.add(key)
 
     def now(self) -> datetime:
         return self.clock()
@@ -198,6 +214,9 @@ class Operator:
 
     def _build(self, cluster: KubeCluster, events: Events) -> Reconciler:
         settings = Settings(identity="test", pod_namespace="operators", router_image="router:test")
+        clock = virtual.Clock(self.clock)
+        self._loads = Loads(self.prometheus, self.engines, clock)
+        self._planner = Planner(self._loads, Lore(catalogue.load(), clock), clock, lambda: 0.5)
         tools = Tools(
             cluster=cluster,
             cache=self._cache,
@@ -205,6 +224,7 @@ class Operator:
             engines=self.engines,
             platform=lambda: self.platform(entry.platform(settings, self._cache)),
             clock=self.clock,
+            planner=self._planner,
         )
         return Reconciler(tools)
 

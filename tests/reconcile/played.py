@@ -2,14 +2,20 @@
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from heterofleet.api.labels import FleetKey
+import numpy as np
+
+from heterofleet.api.labels import FleetKey, Tier
+from heterofleet.api.routing import RequestClass
 from heterofleet.cluster.cache import Cache
 from heterofleet.cluster.objects import Ref
+from heterofleet.metrics.history import Grid, History
+from heterofleet.metrics.samples import Loss, Lost
 from heterofleet.metrics.scrape import RouterAnswer, SupervisorAnswer
+from heterofleet.metrics.signals import Signals, Tokens
 
 
 class Clock:
@@ -33,6 +39,8 @@ class PlayedEngines:
     supervisors: dict[str, SupervisorAnswer | None] = field(default_factory=dict)
     agreed: bool | None = True
     asked: int = 0
+    queues: dict[Tier, float] = field(default_factory=dict)
+    """Requests that wait in each router."""
 
     async def engine_in_flight(self, address: str) -> int | None:
         self.asked += 1
@@ -44,6 +52,10 @@ class PlayedEngines:
     async def router_config(self, router: str) -> RouterAnswer | None:
         name = self._pod(router)
         return self.digests[name] if name in self.digests else RouterAnswer(digest=self._stored_digest(router))
+
+    async def router_queue(self, router: str) -> Mapping[Tier, float] | None:
+        del router
+        return self.queues
 
     async def supervisor(self, address: str) -> SupervisorAnswer | None:
         return self.supervisors.get(self._pod(address))
@@ -63,6 +75,47 @@ class PlayedEngines:
         held = self.cache().children(FleetKey(pod.namespace, fleet))
         config = held.get(Ref("v1", "ConfigMap", pod.namespace, f"{fleet}-router"))
         return hashlib.sha256(config.body["data"]["config.json"].encode()).hexdigest() if config else ""
+
+
+@dataclass
+class PlayedPrometheus:
+    """A Prometheus that has told the same load of every fleet for ever; none at all until a test sets one."""
+
+    offered: dict[RequestClass, float] | Lost = field(
+        default_factory=lambda: Lost(Loss.NOT_CONFIGURED, "the operator has no Prometheus")
+    )
+    """Answers' tokens a second."""
+    days: float = 2.0
+
+    def reader(self, url: str | None) -> "PlayedPrometheus | Lost":
+        del url
+        return self.offered if isinstance(self.offered, Lost) else self
+
+    def tell(self, plan: float, act: float) -> None:
+        self.offered = {RequestClass.PLAN: plan, RequestClass.ACT: act}
+
+    def lose(self, sentence: str = "http://prometheus:9090 did not answer within 10 s") -> None:
+        self.offered = Lost(Loss.SLOW, sentence)
+
+    async def read_all(self, now: datetime, ready_routers: Mapping[FleetKey, int]) -> Mapping[FleetKey, Signals] | Lost:
+        del now
+        if isinstance(self.offered, Lost):
+            return self.offered
+        offered = {name: Tokens(0.0, rate) for name, rate in self.offered.items()}
+        return {
+            key: Signals(age_seconds=5.0, routers=routers, offered=offered) for key, routers in ready_routers.items()
+        }
+
+    async def history(
+        self, fleets: Iterable[FleetKey], start: datetime, end: datetime
+    ) -> Mapping[FleetKey, Mapping[RequestClass, History]] | Lost:
+        if isinstance(self.offered, Lost):
+            return self.offered
+        grid = Grid.between(max(start, end - timedelta(days=self.days)).timestamp(), end.timestamp())
+        histories = {
+            name: History(grid, np.zeros(grid.count), np.full(grid.count, rate)) for name, rate in self.offered.items()
+        }
+        return dict.fromkeys(fleets, histories)
 
 
 @dataclass

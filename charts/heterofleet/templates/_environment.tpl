@@ -26,6 +26,35 @@
   value: {{ .Values.leaderElection.renewDeadlineSeconds | quote }}
 - name: HETEROFLEET_LEASE_RETRY_PERIOD_SECONDS
   value: {{ .Values.leaderElection.retryPeriodSeconds | quote }}
+{{- with .Values.prometheus }}
+- name: HETEROFLEET_PROMETHEUS_URL
+  value: {{ .url | quote }}
+- name: HETEROFLEET_PROMETHEUS_ALLOWED_URLS
+  value: {{ join "," .allowedUrls | quote }}
+{{- if .bearerToken.secretName }}
+- name: HETEROFLEET_PROMETHEUS_TOKEN_FILE
+  value: {{ printf "/etc/heterofleet/prometheus/%s" .bearerToken.key | quote }}
+{{- else if .basicAuth.secretName }}
+- name: HETEROFLEET_PROMETHEUS_USERNAME
+  value: {{ .basicAuth.username | quote }}
+- name: HETEROFLEET_PROMETHEUS_PASSWORD_FILE
+  value: {{ printf "/etc/heterofleet/prometheus/%s" .basicAuth.key | quote }}
+{{- end }}
+{{- if .tls.caConfigMap }}
+- name: HETEROFLEET_PROMETHEUS_CA_FILE
+  value: {{ printf "/etc/heterofleet/prometheus-ca/%s" .tls.caKey | quote }}
+{{- end }}
+- name: HETEROFLEET_PROMETHEUS_INSECURE_SKIP_VERIFY
+  value: {{ .tls.insecureSkipVerify | quote }}
+- name: HETEROFLEET_PROMETHEUS_TIMEOUT_SECONDS
+  value: {{ .timeoutSeconds | quote }}
+- name: HETEROFLEET_PROMETHEUS_STALE_AFTER_SECONDS
+  value: {{ .staleAfterSeconds | quote }}
+- name: HETEROFLEET_PROMETHEUS_THREADS
+  value: {{ .threads | quote }}
+- name: HETEROFLEET_PROMETHEUS_LARGEST_ANSWER_BYTES
+  value: {{ .largestAnswerBytes | int64 | quote }}
+{{- end }}
 - name: HETEROFLEET_LOG_FORMAT
   value: {{ .Values.log.format | quote }}
 - name: HETEROFLEET_LOG_LEVEL

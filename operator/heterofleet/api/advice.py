@@ -25,9 +25,12 @@ MEANINGS: Final[dict[ConditionType, str]] = {
     ConditionType.SMALL_TIER_READY: "As many small instances are ready as are wanted, warm ones aside.",
     ConditionType.ROUTER_READY: "At least one router is ready.",
     ConditionType.ROUTER_CONFIGURED: "Every running router has applied the present configuration.",
+    ConditionType.METRICS_AVAILABLE: "The load is known from Prometheus. While it is not, counts hold, and what"
+    " waits in routers still raises them.",
     ConditionType.PAIR_MATCHED: "Tokenizer and chat template of both models are of one family. A warning only.",
     ConditionType.DEGRADED: "Something is broken, although the fleet may serve.",
     ConditionType.SCALING_LIMITED: "A bound keeps a tier from the count that was asked for.",
+    ConditionType.BUDGET_EXCEEDED: "The fleet's GPUs have cost, or are about to cost, more than budget.usdPerDay.",
     ConditionType.UPDATE_AVAILABLE: "This operator, or its default images, would make other pods than those that run.",
     ConditionType.RECONCILING: "Something is under way: starting, rolling or draining.",
     ConditionType.STALLED: "Nothing goes on by itself: somebody must act.",
@@ -145,6 +148,27 @@ ADVICE: Final[dict[Reason, Advice]] = {
         "A router refused the configuration and goes on with the one before.",
         "The message is the router's own: correct spec.router, or bring routers and operator to one version.",
     ),
+    Reason.METRICS_FRESH: Advice((ConditionType.METRICS_AVAILABLE,), "Every signal is there and fresh."),
+    Reason.METRICS_NOT_CONFIGURED: Advice(
+        (ConditionType.METRICS_AVAILABLE,),
+        "The operator knows no Prometheus: counts move by the routers' queues alone.",
+        "Set prometheus.url of the chart.",
+    ),
+    Reason.METRICS_LOST: Advice(
+        (ConditionType.METRICS_AVAILABLE,),
+        "Prometheus does not answer, or answers with errors or old figures: the plan holds.",
+        "Look after the Prometheus that the message names; the plan goes on by itself.",
+    ),
+    Reason.METRICS_MISSING: Advice(
+        (ConditionType.METRICS_AVAILABLE,),
+        "Prometheus answers and lacks series of this fleet: the plan holds.",
+        "See that Prometheus scrapes the fleet's routers and engines and has the recording rules (docs/install.md).",
+    ),
+    Reason.METRICS_ADDRESS_REFUSED: Advice(
+        (ConditionType.METRICS_AVAILABLE,),
+        "scaling.prometheusUrl is not in the operator's allow-list, and is not asked.",
+        "Remove it, or have it added to prometheus.allowedUrls of the chart.",
+    ),
     Reason.SAME_FAMILY: Advice((ConditionType.PAIR_MATCHED,), "Both models share a family."),
     Reason.FAMILIES_DIFFER: Advice(
         (ConditionType.PAIR_MATCHED,),
@@ -205,6 +229,35 @@ ADVICE: Final[dict[Reason, Advice]] = {
         "scaling.gpuBudget leaves no GPUs for the instances that were asked for.",
         "Raise scaling.gpuBudget to the number in the message, or lower the other tier.",
     ),
+    Reason.RATIO_BOUND: Advice(
+        (ConditionType.SCALING_LIMITED,), "scaling.ratio keeps a tier from its count.", "Widen scaling.ratio."
+    ),
+    Reason.SCHEDULE_BOUND: Advice(
+        (ConditionType.SCALING_LIMITED,),
+        "A schedule that holds now keeps a tier from its count.",
+        "Widen the schedule that the message names, or wait until it ends.",
+    ),
+    Reason.NO_PLACE: Advice(
+        (ConditionType.SCALING_LIMITED,),
+        "There are no free nodes for the instances that the load asks for.",
+        "Add nodes, or set placement.capacity: Elastic where a node autoscaler adds them.",
+    ),
+    Reason.OBJECTIVE_OUT_OF_REACH: Advice(
+        (ConditionType.SCALING_LIMITED,),
+        "No number of instances meets the tier's objective: one request alone takes longer.",
+        "Loosen objective, or cut the model over more GPUs.",
+    ),
+    Reason.WITHIN_BUDGET: Advice((ConditionType.BUDGET_EXCEEDED,), "The last 24 hours cost less than the soft mark."),
+    Reason.BUDGET_SOFT: Advice(
+        (ConditionType.BUDGET_EXCEEDED,),
+        "The last 24 hours have cost more than budget.softFraction of the budget: whenSoft holds.",
+        "Nothing, if that is what the budget is for; else raise budget.usdPerDay.",
+    ),
+    Reason.MONEY_BUDGET: Advice(
+        (ConditionType.BUDGET_EXCEEDED, ConditionType.SCALING_LIMITED),
+        "budget.usdPerDay leaves no money for more GPUs; when it is spent, whenHard holds.",
+        "Raise budget.usdPerDay, lower instances.min, or wait until the 24 hours have rolled.",
+    ),
     Reason.UP_TO_DATE: Advice((ConditionType.UPDATE_AVAILABLE,), "Pods run what this operator would make."),
     Reason.TEMPLATE_DIFFERS: Advice(
         (ConditionType.UPDATE_AVAILABLE,),
@@ -239,6 +292,8 @@ EVENTS: Final[dict[EventReason, str]] = {
     EventReason.GROUP_RESTARTED: "The operator restarted a group whole, since its ranks did not agree by themselves.",
     EventReason.FIELD_TAKEN_BACK: "Somebody changed a field that the fleet sets; it is as the fleet says again.",
     EventReason.COUNT_OVERRIDDEN: "Somebody set a tier's count; it holds for scaling.overrideSeconds.",
+    EventReason.SCALED: "The plan changed a tier's count, for the reason in the message.",
+    EventReason.SCALE_ADVISED: "The plan would change a tier's count: mode Advisory only says so.",
 }
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from heterofleet.api.base import KeyedBy, Reported, Timestamp
+from heterofleet.api.planned import MOST_DECISIONS, Decision, Forecasts, Learned, PlanStatus
 
 
 class ConditionType(StrEnum):
@@ -22,9 +23,11 @@ class ConditionType(StrEnum):
     SMALL_TIER_READY = "SmallTierReady"
     ROUTER_READY = "RouterReady"
     ROUTER_CONFIGURED = "RouterConfigured"
+    METRICS_AVAILABLE = "MetricsAvailable"
     PAIR_MATCHED = "PairMatched"
     DEGRADED = "Degraded"
     SCALING_LIMITED = "ScalingLimited"
+    BUDGET_EXCEEDED = "BudgetExceeded"
     UPDATE_AVAILABLE = "UpdateAvailable"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
@@ -34,6 +37,7 @@ NEGATIVE = frozenset(
     {
         ConditionType.DEGRADED,
         ConditionType.SCALING_LIMITED,
+        ConditionType.BUDGET_EXCEEDED,
         ConditionType.UPDATE_AVAILABLE,
         ConditionType.RECONCILING,
         ConditionType.STALLED,
@@ -71,6 +75,12 @@ class Reason(StrEnum):
     CONFIGURED = "Configured"
     CONFIG_PENDING = "ConfigPending"
     CONFIG_REJECTED = "ConfigRejected"
+    # MetricsAvailable
+    METRICS_FRESH = "MetricsFresh"
+    METRICS_NOT_CONFIGURED = "MetricsNotConfigured"
+    METRICS_LOST = "MetricsLost"
+    METRICS_MISSING = "MetricsMissing"
+    METRICS_ADDRESS_REFUSED = "MetricsAddressRefused"
     # PairMatched
     SAME_FAMILY = "SameFamily"
     FAMILIES_DIFFER = "FamiliesDiffer"
@@ -89,6 +99,14 @@ class Reason(StrEnum):
     ABOVE_MAX = "AboveMax"
     BELOW_MIN = "BelowMin"
     GPU_BUDGET = "GpuBudget"
+    RATIO_BOUND = "RatioBound"
+    SCHEDULE_BOUND = "ScheduleBound"
+    NO_PLACE = "NoPlace"
+    OBJECTIVE_OUT_OF_REACH = "ObjectiveOutOfReach"
+    # BudgetExceeded; the last limits the scaling, too
+    WITHIN_BUDGET = "WithinBudget"
+    BUDGET_SOFT = "BudgetSoft"
+    MONEY_BUDGET = "MoneyBudget"
     # UpdateAvailable
     UP_TO_DATE = "UpToDate"
     TEMPLATE_DIFFERS = "TemplateDiffers"
@@ -199,6 +217,10 @@ class TierStatus(Reported):
         default_factory=list, description="Each instance; large tier only."
     )
     override: Override | None = None
+    startup_seconds: float | None = Field(None, description="Time from an instance's start to Ready, as learned.")
+    capacity_tokens_per_second: float | None = Field(
+        None, description="Work that one instance carries within the objective, as learned."
+    )
 
 
 class LastDrain(Reported):
@@ -215,6 +237,9 @@ class CostStatus(Reported):
     """What the fleet costs."""
 
     usd_per_hour: str = Field("", description="Price of the GPUs held, in USD an hour.")
+    savings_ratio: str = Field(
+        "", description="Share that the plan saves of what large instances alone would cost for the same forecast."
+    )
 
 
 def _known(conditions: Any) -> Any:
@@ -243,6 +268,12 @@ class FleetStatus(Reported):
         "", description="Address to which requests are sent, in the cluster: the base URL of clients."
     )
     cost: CostStatus = CostStatus()
+    forecast: Forecasts = Forecasts()
+    plan: PlanStatus | None = Field(None, description="The plan in force, or the one that would be in mode Advisory.")
+    decisions: list[Decision] = Field(
+        default_factory=list, description=f"The last changes of a count, newest first; at most {MOST_DECISIONS}."
+    )
+    learned: Learned = Learned()
     last_drain: LastDrain | None = None
 
     def condition(self, type_: ConditionType) -> Condition | None:

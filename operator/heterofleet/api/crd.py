@@ -63,6 +63,7 @@ FLEET_COLUMNS: Final = (
     Column("$/h", ".status.cost.usdPerHour", description="Price of the GPUs held, in USD an hour"),
     Column("Reason", '.status.conditions[?(@.type=="Ready")].reason'),
     Column("Ratio", ".status.ratio", wide=True, description="Small instances for each large one"),
+    Column("Mode", ".spec.mode", wide=True, description="Whether the plan is enforced or only published"),
     Column("Endpoint", ".status.endpoint", wide=True),
     Column("Model", ".spec.large.model.source", wide=True, description="Model of the large tier"),
     _AGE,

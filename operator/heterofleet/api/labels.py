@@ -82,3 +82,5 @@ class EventReason(StrEnum):
     GROUP_RESTARTED = "GroupRestarted"
     FIELD_TAKEN_BACK = "FieldTakenBack"
     COUNT_OVERRIDDEN = "CountOverridden"
+    SCALED = "Scaled"
+    SCALE_ADVISED = "ScaleAdvised"

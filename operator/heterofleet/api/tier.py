@@ -12,6 +12,7 @@ from heterofleet.api.engine import Engine
 from heterofleet.api.model import ModelSource
 from heterofleet.api.placement import Placement
 from heterofleet.api.price import Price
+from heterofleet.api.scaling import Objective
 from heterofleet.api.storage import Storage
 
 
@@ -157,6 +158,7 @@ class TierSpec(Model):
     )
     runtime_class_name: ObjectName | None = Field(None, description="RuntimeClass of the pods, such as nvidia.")
     price: Price | None = Field(None, description="Price of the tier's GPUs and tokens.")
+    objective: Objective = Objective()
     pod_template: Overlay | None = Field(
         None,
         description="Overlay of the pods' template (metadata and spec), merged as Kubernetes merges patches; it has the"

@@ -6,7 +6,6 @@ A fleet is parsed once, at the edge, into these models; everything behind works 
 import json
 import re
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field
@@ -16,47 +15,11 @@ from heterofleet.api.conditions import FleetStatus
 from heterofleet.api.labels import FleetKey, Manifest, Tier
 from heterofleet.api.placement import Placement
 from heterofleet.api.router import RouterSpec
+from heterofleet.api.scaling import Budget, Mode, Scaling
 from heterofleet.api.tier import Lifecycle, TierSpec
 
 NAME_LENGTH = 40
 """Longest name of a fleet: its StatefulSets' names must stay <= 52 characters (contracts.md)."""
-
-
-class Writer(StrEnum):
-    """Who sets a tier's count: the operator's plan, or something else through /scale."""
-
-    PLANNER = "Planner"
-    EXTERNAL = "External"
-
-
-class TierScaling(Model):
-    """Who sets one tier's count."""
-
-    writer: Writer = Field(
-        Writer.PLANNER,
-        description="Planner: the operator; a count set by hand holds for overrideSeconds. External: whoever writes the"
-        " HeterogeneousTier (kubectl scale, HPA, KEDA); the plan is only published.",
-    )
-
-
-class Scaling(Model):
-    """Bounds and writers of the counts."""
-
-    gpu_budget: int | None = Field(
-        None,
-        ge=0,
-        le=100_000,
-        description="GPUs that all pods of the fleet may hold together, those that start or stop"
-        " included; no bound unless given.",
-    )
-    large: TierScaling = TierScaling()
-    small: TierScaling = TierScaling()
-    override_seconds: int = Field(
-        3600, ge=0, le=604_800, description="How long a count set by hand is kept under writer Planner."
-    )
-
-    def writer(self, tier: Tier) -> Writer:
-        return self.large.writer if tier is Tier.LARGE else self.small.writer
 
 
 class Rollout(Model):
@@ -116,6 +79,9 @@ The server fills in defaults before it asks the rules, so that the default is al
 class FleetSpec(Model):
     """A fleet: a large tier that plans, a small tier that executes, the router between them."""
 
+    mode: Mode = Field(
+        Mode.ENFORCE, description="Enforce: the plan sets the counts. Advisory: it is published and touches no count."
+    )
     large: TierSpec
     small: TierSpec
     router: RouterSpec = RouterSpec()
@@ -124,6 +90,7 @@ class FleetSpec(Model):
         description="Keys between routers and engines; engines take requests from whoever reaches them unless given.",
     )
     scaling: Scaling = Scaling()
+    budget: Budget = Budget()
     rollout: Rollout = Rollout()
     monitoring: Monitoring = Monitoring()
     suspend: bool = Field(
@@ -157,6 +124,15 @@ class FleetSpec(Model):
             cel=" && ".join(f"self.small.{path} == {default}" for path, (default, _) in _OF_GROUPS.items()),
             message=f"{', '.join(_OF_GROUPS)} are about groups of pods: remove them from small",
             holds=lambda s: all(value(s.small) == default for default, value in _OF_GROUPS.values()),
+        ),
+        Rule(
+            cel="!has(self.budget.usdPerDay) || (has(self.large.price) && has(self.large.price.usdPerGpuHour)"
+            " && has(self.small.price) && has(self.small.price.usdPerGpuHour))",
+            message="budget.usdPerDay counts money: set price.usdPerGpuHour of both tiers",
+            holds=lambda s: (
+                s.budget.usd_per_day is None
+                or all(t.price is not None and t.price.usd_per_gpu_hour is not None for t in (s.large, s.small))
+            ),
         ),
     )
 

@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     _add_explaining(commands)
     _add_training(commands)
     _add_playing(commands)
+    _add_simulating(commands)
     _add_own(commands)
     return top
 
@@ -167,6 +168,59 @@ def _add_playing(commands: "Commands[Parser]") -> None:
     engine.add_argument("--quality", type=_share, default=1.0, metavar="SHARE", help="of prompts that it answers well")
     engine.add_argument("--mean-tokens", type=int, default=48, metavar="NUMBER", help="of its answers; 48 unless given")
     engine.add_argument("--allow-faults", action="store_true", help="let POST /sim/faults break it")
+
+
+def _add_simulating(commands: "Commands[Parser]") -> None:
+    simulate = _command(
+        commands, "simulate", "simulate", "replay a trace on a fleet in virtual time, under several policies"
+    )
+    simulate.add_argument("file", metavar="FLEET", help="YAML or JSON of the fleet, or - for stdin")
+    simulate.add_argument("trace", metavar="TRACE", help="what was asked for: .csv, .csv.gz, .parquet, or http(s)://…")
+    simulate.add_argument("--fleet", metavar="NAME", help="which one, where the file holds several")
+    simulate.add_argument("--policies", metavar="LIST", help="planned,static-peak,hpa:70,queue:70,last-value,oracle")
+    simulate.add_argument(
+        "--set", action="append", default=[], metavar="PATH=VALUE", help="try another value of the fleet (repeat)"
+    )
+    simulate.add_argument("--seed", type=int, default=0, metavar="NUMBER", help="of what is drawn by chance; 0")
+    _add_reading_of_traces(simulate)
+    simulate.add_argument(
+        "--profile", action="append", default=[], metavar="TIER=NAME", help="play a tier by this engine (repeat)"
+    )
+    simulate.add_argument(
+        "--start-up", action="append", default=[], metavar="TIER=SECONDS", help="of an instance, download included"
+    )
+    simulate.add_argument("--out", metavar="DIR", help="write figures, the log of every minute and pictures here")
+    simulate.add_argument("--log", choices=("csv", "parquet"), default="csv", help="form of that log; csv unless given")
+    simulate.add_argument("--plots", choices=("png", "svg"), default="png", help="form of pictures; png unless given")
+    simulate.add_argument("--html", metavar="FILE", help="write one page with everything")
+    _add_output(simulate)
+
+
+def _add_reading_of_traces(simulate: Parser) -> None:
+    simulate.add_argument(
+        "--class", dest="classes", action="append", default=[], metavar="NAME=CLASS",
+        help="a name of the trace is plan or act (repeat)",
+    )  # fmt: skip
+    simulate.add_argument(
+        "--plan-share", type=_share, metavar="SHARE", help="of requests that plan, where the trace names no class"
+    )
+    simulate.add_argument("--time-zone", default="UTC", metavar="ZONE", help="of times that name none; UTC")
+    simulate.add_argument("--from", dest="begin", metavar="WHEN", help="begin here: 2026-01-31T08:00, or 2d, 36h")
+    simulate.add_argument("--to", dest="end", metavar="WHEN", help="end here, written likewise")
+    simulate.add_argument("--days", type=_days, metavar="NUMBER", help="no more than this, from the begin")
+    simulate.add_argument("--prompt-weight", type=_share, metavar="WEIGHT", help="work of a prompt token; 0.1")
+    simulate.add_argument(
+        "--escalation-rate", type=_share, default=0.0, metavar="SHARE", help="of act work that comes again as large; 0"
+    )
+    size = simulate.add_mutually_exclusive_group()
+    size.add_argument("--load-factor", type=_rate, default=1.0, metavar="NUMBER", help="multiply requests by this")
+    size.add_argument(
+        "--mean-instances", type=_rate, metavar="NUMBER", help="so many requests that each tier needs this many"
+    )
+
+
+def _days(given: str) -> float:
+    return _within(given, 1 / 1440, 1000)
 
 
 def _seconds(given: str) -> float:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from heterofleet.api.conditions import Condition, ConditionType
 from heterofleet.api.labels import Tier
-from heterofleet.cli import ages, columns, fleetinstances
+from heterofleet.cli import ages, columns, fleetinstances, fleetplan
 from heterofleet.cli.columns import Cell, Column
 from heterofleet.cli.fleetview import FleetView
 from heterofleet.cluster.records import PodRecord
@@ -42,6 +42,7 @@ def _sections(view: FleetView, ranks: Sequence[PodRecord], now: datetime) -> Ite
     yield _facts(view)
     yield _tiers(view)
     yield from _overrides(view, now)
+    yield from fleetplan.sections(view.status, now)
     yield from fleetinstances.sections(view.status.large.instances, ranks, now)
     if view.amiss():
         yield _conditions(view.amiss(), view.ready, now)

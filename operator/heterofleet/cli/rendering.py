@@ -62,7 +62,7 @@ def manifests(fleet: HeterogeneousDeployment, platform: Platform) -> tuple[Manif
 def _counts(fleet: HeterogeneousDeployment, templates: dict[Role, Template]) -> Counts:
     asked = {
         tier: counts.asked(
-            instances=fleet.spec.tier(tier).instances,
+            planned=fleet.spec.tier(tier).instances.min,
             writer=fleet.spec.scaling.writer(tier),
             found=None,
             running=None,

@@ -2,13 +2,13 @@
 
     expected at = when its last pod was made + what a start of its model takes, to the next full minute
 
-with the prior of planning.startup. Of facts alone, never of the time of now, so that the plan changes when an instance
-comes or is ready and not while it boots: a start that takes longer keeps a time that has passed. What still looks for a
-place has no time yet, and neither has a model of unknown size.
+as learned, or with the prior of planning.startup. Of facts alone, never of the time of now, so that the plan changes
+when an instance comes or is ready and not while it boots: a start that takes longer keeps a time that has passed. What
+still looks for a place has no time yet, and neither has a model of unknown size.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from heterofleet.api.labels import Tier
@@ -24,17 +24,19 @@ from heterofleet.planning.catalogue import Catalogue
 _MINUTE = timedelta(minutes=1)
 
 
-def expected(fleet: HeterogeneousDeployment, view: FleetView, catalogue: Catalogue) -> tuple[Arrival, ...]:
-    """What boots, by the minute in which it is expected."""
-    found = Counter((tier, at) for tier in Tier for at in _times(fleet, tier, view, catalogue))
+def expected(
+    fleet: HeterogeneousDeployment, view: FleetView, catalogue: Catalogue, learned: Mapping[Tier, timedelta]
+) -> tuple[Arrival, ...]:
+    """What boots, by the minute in which it is expected; `learned` is what starts take, where that is known."""
+    takes = {tier: learned.get(tier) or _start(fleet, tier, catalogue) for tier in Tier}
+    found = Counter((tier, at) for tier in Tier for at in _times(tier, view, takes[tier]))
     return tuple(
         Arrival(tier=tier, instances=count, at=at)
         for (tier, at), count in sorted(found.items(), key=lambda item: (item[0][1], item[0][0]))
     )
 
 
-def _times(fleet: HeterogeneousDeployment, tier: Tier, view: FleetView, catalogue: Catalogue) -> Iterator[datetime]:
-    takes = _start(fleet, tier, catalogue)
+def _times(tier: Tier, view: FleetView, takes: timedelta | None) -> Iterator[datetime]:
     if takes is None:
         return
     for pods in _instances(tier, view):

@@ -1,6 +1,7 @@
 """The operator's entrance: gives the process (`main`) the reconciler, and the reconciler its tools."""
 
 import importlib.resources
+import random
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,10 +13,15 @@ from heterofleet.cluster.cache import Cache
 from heterofleet.cluster.client import Cluster
 from heterofleet.control import main as process
 from heterofleet.control.events import EventSink
+from heterofleet.control.loads import Loads, Queues, Readers
+from heterofleet.control.lore import Lore
+from heterofleet.control.planner import Planner
 from heterofleet.control.reconcile import Reconciler, Tools
 from heterofleet.control.settings import Settings
+from heterofleet.control.virtual import Clock
 from heterofleet.desired.platform import Platform
 from heterofleet.metrics.scrape import Scrape
+from heterofleet.metrics.sources import Sources
 from heterofleet.planning import catalogue
 
 
@@ -28,15 +34,23 @@ def build(cluster: Cluster, cache: Cache, settings: Settings, events: EventSink)
     """The reconciler of a process; called inside its event loop."""
     # One connection a question: pods come and go, and an idle connection to a dead one would be tried first.
     session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
+    scrape = Scrape(session)
+    clock = Clock(lambda: datetime.now(UTC), settings.time_scale)
     tools = Tools(
         cluster=cluster,
         cache=cache,
         events=events,
-        engines=Scrape(session),
+        engines=scrape,
         platform=lambda: platform(settings, cache),
-        clock=lambda: datetime.now(UTC),
+        clock=clock.now,
+        planner=planner(Sources(settings.prometheus, settings.time_scale), scrape, clock),
     )
     return Reconciler(tools)
+
+
+def planner(readers: Readers, queues: Queues, clock: Clock) -> Planner:
+    """What makes the plans of a process."""
+    return Planner(Loads(readers, queues, clock), Lore(_catalogue(), clock), clock, random.random)
 
 
 def platform(settings: Settings, cache: Cache) -> Platform:

@@ -40,6 +40,9 @@ and again, which tripled the time to fill the caches of a thousand fleets (8.5 s
 class Reconciler(Protocol):
     """What brings one fleet to what its spec says."""
 
+    async def plan(self, wake: Callable[[FleetKey], None]) -> None:
+        """Makes plans for ever beside the reconciles; `wake` asks for a reconcile."""
+
     async def reconcile(self, key: FleetKey) -> float | None:
         """Runs once; gives the seconds after which it wants to run again at the latest, or None."""
 
@@ -119,6 +122,7 @@ class Operator:
                     ("events", self._events.run()),
                     ("election", self._election.run()),
                     ("kopf", self._watch()),
+                    ("plans", self._plan()),
                 )
             ]
             await self._stopping.wait()
@@ -142,6 +146,12 @@ class Operator:
         for key in self._cache.fleets():
             self._queue.add(key, urgent=not self._is_settled(key))
         await self._queue.run()
+
+    async def _plan(self) -> None:
+        """Plans from when the caches are full and the Lease is ours: a standby asks nobody anything."""
+        await self._synced.wait()
+        await self._election.leading.wait()
+        await self._reconciler.plan(self._fleet_changed)
 
     async def _finish(self, work: asyncio.Task[None]) -> None:
         self._active = False

@@ -17,13 +17,14 @@ import pydantic
 
 from heterofleet.api.conditions import Reason
 from heterofleet.api.labels import EventReason, FleetKey, Manifest, Tier
+from heterofleet.api.routing import Plan
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.cluster import apply, errors, objects
 from heterofleet.cluster.cache import Cache
 from heterofleet.cluster.client import Cluster
 from heterofleet.cluster.objects import Changes, Mutation, Ref
 from heterofleet.cluster.records import PodRecord
-from heterofleet.control import logs, observe, pools, problems, report, routers, steps, tiers
+from heterofleet.control import arrivals, logs, observe, pools, problems, report, routers, standing, steps, tiers
 from heterofleet.control.accept import Gate
 from heterofleet.control.ceilings import Ceilings
 from heterofleet.control.drain import Drains
@@ -31,6 +32,7 @@ from heterofleet.control.events import EventSink
 from heterofleet.control.groups import GroupKeeper, Scene
 from heterofleet.control.lastlook import LastLook
 from heterofleet.control.ledger import Ledger
+from heterofleet.control.planner import Planner
 from heterofleet.control.progress import Progress
 from heterofleet.control.routers import RouterCheck
 from heterofleet.control.steps import Looked, Step
@@ -62,6 +64,7 @@ class Tools:
     engines: Engines
     platform: Callable[[], Platform]
     clock: Callable[[], datetime]
+    planner: Planner
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,11 @@ class Reconciler:
         self._ceilings = Ceilings(tools.cluster)
         self._mutations: dict[FleetKey, dict[Ref, Mutation]] = {}
         self._waiting: set[FleetKey] = set()
+        self._planner = tools.planner
+
+    async def plan(self, wake: Callable[[FleetKey], None]) -> None:
+        """Makes plans beside the reconciles, for ever; `wake` asks for a reconcile of a fleet."""
+        await self._planner.run(wake)
 
     def waiting_for_devices(self) -> Iterable[FleetKey]:
         """Fleets that would go on if GPUs became free."""
@@ -129,6 +137,7 @@ class Reconciler:
         self._progress.forget(key)
         self._ceilings.forget(key)
         self._gate.forget(key)
+        self._planner.forget(key)
         for tier in Tier:
             self._ledger.release((key, tier))
 
@@ -138,7 +147,15 @@ class Reconciler:
         step = Step()
         if refused is None and not fleet.spec.suspend:
             try:
-                step = await steps.decide(fleet, looked, self._tools.platform(), self._ledger, self._drains, now)
+                step = await steps.decide(
+                    fleet,
+                    looked,
+                    self._tools.platform(),
+                    self._ledger,
+                    self._drains,
+                    self._for_routers(fleet, looked),
+                    now,
+                )
             except overlay.InvalidOverlay as exc:
                 refused = Finding(Reason.INVALID_TEMPLATE, str(exc))
         written = _Written(refused=refused)
@@ -161,11 +178,15 @@ class Reconciler:
             router=router,
             refused=written.refused,
             written=written.problems,
+            planned=self._planner.current(fleet.key),
             now=now,
         )
         await report.publish(fleet, body, facts, self._tools, now)
         await report.publish_tiers(fleet, looked, self._tools)
         self._note_waiting(fleet.key, step)
+        self._tell_decisions(fleet, body)
+        if refused is None:
+            self._planner.note(standing.of(fleet, looked, step, now))
         if written.problems and any(p.reason is Reason.APPLY_FAILED for p in written.problems):
             raise IncompleteError(written.problems[0].message)
         if written.refused is not None:
@@ -185,7 +206,7 @@ class Reconciler:
             Tier.LARGE: sum(i.live for i in groups.observed) if view.groups else None,
             Tier.SMALL: small.running,
         }
-        wanted = await tiers.wanted(fleet, view, running, self._writers, now)
+        wanted = await tiers.wanted(fleet, view, self._planner.counts(fleet), running, self._writers, now)
         return Looked(view, nodes, groups, small, wanted, fleet.status.last_drain)
 
     async def _write(
@@ -272,6 +293,19 @@ class Reconciler:
                     f"{asked.override.by} set the {tier} tier to {asked.override.instances}; it holds until {until}"
                 )
                 self._tell(body, EventReason.COUNT_OVERRIDDEN, sentence)
+
+    def _for_routers(self, fleet: HeterogeneousDeployment, looked: Looked) -> Plan:
+        """What the routers are told of the plan, and of instances that boot."""
+        takes = self._planner.starts_take(fleet.key)
+        booting = arrivals.expected(fleet, looked.view, self._tools.platform().catalogue, takes)
+        return self._planner.for_routers(fleet).model_copy(update={"arrivals": list(booting)})
+
+    def _tell_decisions(self, fleet: HeterogeneousDeployment, body: Manifest) -> None:
+        """What the plan has changed, or would change, and why."""
+        for decision in self._planner.take_news(fleet.key):
+            moved = f"{decision.tier} tier from {decision.before} to {decision.after} instances: {decision.message}"
+            reason = EventReason.SCALED if decision.enforced else EventReason.SCALE_ADVISED
+            self._tell(body, reason, moved)
 
     def _tell_instances(self, body: Manifest, looked: Looked, step: Step, outcome: apply.Outcome) -> None:
         """What a person should know of instances that came and went, and of the drains before."""

@@ -24,12 +24,14 @@ from heterofleet.cluster.records import PodRecord
 from heterofleet.control import groups, problems, progress, steps
 from heterofleet.control.events import EventSink
 from heterofleet.control.observe import FleetView
+from heterofleet.control.planner import Current
 from heterofleet.control.steps import Looked, Step
 from heterofleet.desired import mounts, names
 from heterofleet.desired.revision import Role
 from heterofleet.planning import acceptance, topology
 from heterofleet.planning.acceptance import Remark
 from heterofleet.planning.catalogue import Catalogue
+from heterofleet.planning.telling import Told
 from heterofleet.status import Facts, Finding, RouterFacts, TierFacts
 
 TOLD = (
@@ -38,6 +40,8 @@ TOLD = (
     ConditionType.DEGRADED,
     ConditionType.STALLED,
     ConditionType.SCALING_LIMITED,
+    ConditionType.METRICS_AVAILABLE,
+    ConditionType.BUDGET_EXCEEDED,
     ConditionType.UPDATE_AVAILABLE,
 )
 """Conditions whose changes a person should hear of by Events."""
@@ -67,6 +71,7 @@ def facts(
     router: RouterFacts,
     refused: Finding | None,
     written: Sequence[Finding],
+    planned: Current | None,
     now: datetime,
 ) -> Facts:
     """Everything that the status is made of."""
@@ -90,6 +95,9 @@ def facts(
         updates=(*step.updates, *router.updates),
         last_drain=step.last_drain or fleet.status.last_drain,
         suspended=fleet.spec.suspend,
+        told=planned.told if planned is not None else Told(),
+        metrics=planned.load.metrics if planned is not None else None,
+        money=planned.money if planned is not None else None,
     )
 
 

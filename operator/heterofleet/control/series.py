@@ -14,6 +14,8 @@ from prometheus_client.registry import Collector
 
 from heterofleet.api.conditions import ConditionType, FleetStatus, InstanceState, TierStatus
 from heterofleet.api.labels import FleetKey, Manifest, Tier
+from heterofleet.api.planned import PlannedTier
+from heterofleet.api.routing import RequestClass
 
 PREFIX: Final = "heterofleet_operator_"
 
@@ -33,12 +35,15 @@ class _TierNumbers:
     states: tuple[tuple[InstanceState, int], ...]
     gpus: int
     usd_per_hour: float | None
+    capacity: float | None
+    planned: PlannedTier | None
 
 
 @dataclass(frozen=True)
 class _FleetNumbers:
     conditions: frozenset[ConditionType]
     tiers: tuple[tuple[Tier, _TierNumbers], ...]
+    forecasts: tuple[tuple[RequestClass, float], ...] = ()
 
 
 _NOTHING: Final = _FleetNumbers(frozenset(), ())
@@ -62,6 +67,7 @@ class FleetSeries(Collector):
             by_condition.add_metric([condition], conditions[condition])
         yield by_condition
         yield from _of_each(numbers)
+        yield from _of_plans(numbers)
 
     def _numbers(self) -> dict[FleetKey, _FleetNumbers]:
         read: dict[FleetKey, tuple[int, _FleetNumbers]] = {}
@@ -87,6 +93,31 @@ def _of_each(numbers: dict[FleetKey, _FleetNumbers]) -> Iterator[GaugeMetricFami
     yield from (instances, gpus, money)
 
 
+def _of_plans(numbers: dict[FleetKey, _FleetNumbers]) -> Iterator[GaugeMetricFamily]:
+    """What the plan of each fleet stands on, and what decided it."""
+    of_tier = ("namespace", "fleet", "tier")
+    capacity = _family(
+        "capacity_tokens_per_second", "Work that one instance carries within its objective, as learned.", *of_tier
+    )
+    planned = _family("planned_instances", "Instances planned, without warm ones.", *of_tier)
+    needed = _family("needed_instances", "Instances that the load asks for, before any bound.", *of_tier)
+    bound = _family("plan_bound", "1 for what decided the count.", *of_tier, "reason")
+    forecast = _family(
+        "forecast_tokens_per_second", "Work that is planned for, margin included.", "namespace", "fleet", "class"
+    )
+    for key, fleet in numbers.items():
+        for tier, held in fleet.tiers:
+            if held.capacity is not None:
+                capacity.add_metric([*key, tier], held.capacity)
+            if held.planned is not None:
+                planned.add_metric([*key, tier], held.planned.instances)
+                needed.add_metric([*key, tier], held.planned.need)
+                bound.add_metric([*key, tier, held.planned.bound], 1)
+        for name, rate in fleet.forecasts:
+            forecast.add_metric([*key, name], rate)
+    yield from (capacity, planned, needed, bound, forecast)
+
+
 def _family(name: str, documentation: str, *names: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"{PREFIX}{name}", documentation, labels=names)
 
@@ -102,13 +133,18 @@ def _parse(body: Manifest | None) -> _FleetNumbers:
     return _FleetNumbers(
         conditions=frozenset(condition.type for condition in status.conditions if condition.status),
         tiers=(
-            (Tier.LARGE, _tier(status.large, _price(body, Tier.LARGE))),
-            (Tier.SMALL, _tier(status.small, _price(body, Tier.SMALL))),
+            (Tier.LARGE, _tier(status.large, _price(body, Tier.LARGE), status.plan.large if status.plan else None)),
+            (Tier.SMALL, _tier(status.small, _price(body, Tier.SMALL), status.plan.small if status.plan else None)),
+        ),
+        forecasts=tuple(
+            (name, made.tokens_per_second)
+            for name, made in ((RequestClass.PLAN, status.forecast.plan), (RequestClass.ACT, status.forecast.act))
+            if made is not None
         ),
     )
 
 
-def _tier(held: TierStatus, price: float | None) -> _TierNumbers:
+def _tier(held: TierStatus, price: float | None, planned: PlannedTier | None) -> _TierNumbers:
     """The large tier tells each instance's state; of the small one's pods those that are not ready are starting."""
     if held.instances:
         states = Tally(instance.state for instance in held.instances)
@@ -118,7 +154,8 @@ def _tier(held: TierStatus, price: float | None) -> _TierNumbers:
             {InstanceState.READY: held.ready, InstanceState.STARTING: starting, InstanceState.DRAINING: held.draining}
         )
     cost = None if price is None else price * held.gpus
-    return _TierNumbers(tuple((state, states[state]) for state in InstanceState), held.gpus, cost)
+    counted = tuple((state, states[state]) for state in InstanceState)
+    return _TierNumbers(counted, held.gpus, cost, held.capacity_tokens_per_second, planned)
 
 
 def _price(body: Manifest, tier: Tier) -> float | None:

@@ -15,11 +15,13 @@ from typing import Annotated, Any, Final, Literal, Self
 import pydantic
 
 from heterofleet.api import labels
+from heterofleet.metrics.source import Source
 
 PREFIX: Final = "HETEROFLEET_"
 ENGINE_IMAGE: Final = "vllm/vllm-openai:v0.32.0"
 ROUTER_REPOSITORY: Final = "ghcr.io/heterofleet/router"
 
+_USER: Final = re.compile(r"//[^/\s]*@")
 _NAMESPACE: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 Name = Annotated[str, pydantic.StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
@@ -71,7 +73,10 @@ class Settings(pydantic.BaseModel):
     resync_seconds: Annotated[float, pydantic.Field(ge=10)] = 600
     engine_image: Image = ENGINE_IMAGE
     router_image: Image
+    time_scale: Annotated[float, pydantic.Field(ge=1, le=3600)] = 1
+    """How fast the planner's clock runs. For the test bed alone: the chart has no value for it."""
     lease: LeaseSettings = LeaseSettings()
+    prometheus: Source = Source()
 
     @pydantic.field_validator("namespaces")
     @classmethod
@@ -91,31 +96,39 @@ class Settings(pydantic.BaseModel):
             "pod_namespace": pod_namespace,
             "router_image": f"{ROUTER_REPOSITORY}:{importlib.metadata.version('heterofleet')}",
         }
-        lease: dict[str, Any] = {"namespace": pod_namespace}
+        parts: dict[str, dict[str, Any]] = {name: {} for name in _PARTS}
+        parts["lease"]["namespace"] = pod_namespace
         for variable, field in _VARIABLES.items():
             value = found.get(variable)
             if value is None:
                 continue
-            if field == "namespaces":
-                fields[field] = tuple(value.replace(",", " ").split())
-            elif field.startswith("lease."):
-                lease[field.removeprefix("lease.")] = value
-            else:
-                fields[field] = value
+            part, _, name = field.rpartition(".")
+            (parts[part] if part else fields)[name] = _words(value) if field in _LISTS else value
         try:
-            return cls.model_validate({**fields, "lease": lease})
+            return cls.model_validate({**fields, **parts})
         except pydantic.ValidationError as exc:
             raise SettingsError("\n".join(_sentences(exc))) from exc
 
 
+_PARTS: Final[Mapping[str, type[pydantic.BaseModel]]] = {"lease": LeaseSettings, "prometheus": Source}
+_LISTS: Final = ("namespaces", "prometheus.allowed_urls")
 _VARIABLES: Final[Mapping[str, str]] = {
     **{
         f"{PREFIX}{name.upper()}": name
         for name in Settings.model_fields
-        if name not in ("identity", "pod_namespace", "lease")
+        if name not in ("identity", "pod_namespace", *_PARTS)
     },
-    **{f"{PREFIX}LEASE_{name.upper()}": f"lease.{name}" for name in LeaseSettings.model_fields},
+    **{
+        f"{PREFIX}{part.upper()}_{name.upper()}": f"{part}.{name}"
+        for part, model in _PARTS.items()
+        for name in model.model_fields
+    },
 }
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """What stands between commas or spaces."""
+    return tuple(text.replace(",", " ").split())
 
 
 def _sentences(exc: pydantic.ValidationError) -> list[str]:
@@ -126,6 +139,7 @@ def _sentences(exc: pydantic.ValidationError) -> list[str]:
         variable = by_field.get(path, f"{PREFIX}{path.upper().replace('.', '_')}*")
         message = error["msg"].removeprefix("Value error, ")
         value = error["input"]
-        shown = f" (it is {value!r})" if isinstance(value, str) else ""
+        # A password that stands in an address, where it must not, does not get into the log, too.
+        shown = f" (it is {_USER.sub('//…@', value)!r})" if isinstance(value, str) else ""
         sentences.append(f"{variable}: {message[:1].lower()}{message[1:]}{shown}.")
     return sentences

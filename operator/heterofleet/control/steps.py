@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from heterofleet.api import labels
 from heterofleet.api.conditions import LastDrain
 from heterofleet.api.labels import Manifest, Tier
+from heterofleet.api.routing import Plan
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.cluster.objects import Ref
 from heterofleet.cluster.records import NodeRecord, PodRecord
-from heterofleet.control import arrivals, groups, holdings, lastlook, observe, pools, routers
+from heterofleet.control import groups, holdings, lastlook, observe, pools, routers
 from heterofleet.control.drain import DRAINED_COST, DRAINING_COST, Drains
 from heterofleet.control.groups import Groups
 from heterofleet.control.holdings import BOUNDLESS, Holdings, Offer
@@ -95,9 +96,13 @@ async def decide(
     platform: Platform,
     ledger: Ledger,
     drains: Drains,
+    asked: Plan,
     now: datetime,
 ) -> Step:
-    """The next step. Raises overlay.InvalidOverlay when a podTemplate cannot be laid over."""
+    """The next step; `asked` is what the planner tells the routers.
+
+    Raises overlay.InvalidOverlay when a podTemplate cannot be laid over.
+    """
     templates = Templates.of(fleet, looked.view, platform)
     budget = fleet.spec.scaling.gpu_budget
     held = holdings.count(fleet, looked.view, looked.pools.ceilings)
@@ -111,7 +116,7 @@ async def decide(
         small=tuple(SmallRevision(r, n) for r, n in small.replicas.items() if templates.has(Role.SMALL, r)),
         tiers={tier: asked.write for tier, asked in looked.wanted.asked.items()},
         routers=routers.count(fleet, looked.view),
-        arrivals=arrivals.expected(fleet, looked.view, platform.catalogue),
+        plan=asked,
     )
     used = templates.used(counts, looked.view)
     return Step(

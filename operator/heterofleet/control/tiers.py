@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from heterofleet.api import labels
 from heterofleet.api.conditions import Override, TierStatus
 from heterofleet.api.labels import Tier
-from heterofleet.api.v1alpha1 import HeterogeneousDeployment, Writer
+from heterofleet.api.scaling import Mode, Writer
+from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.cluster import objects
 from heterofleet.cluster.client import Cluster
 from heterofleet.cluster.objects import Observed
@@ -62,16 +63,22 @@ class Writers:
 
 
 async def wanted(
-    fleet: HeterogeneousDeployment, view: FleetView, running: Mapping[Tier, int | None], writers: Writers, now: datetime
+    fleet: HeterogeneousDeployment,
+    view: FleetView,
+    planned: Mapping[Tier, int],
+    running: Mapping[Tier, int | None],
+    writers: Writers,
+    now: datetime,
 ) -> Wanted:
     """The counts of a fleet now. `running`: instances that exist, None where the tier has none yet."""
     asked = {}
     for tier in Tier:
         previous = _tier_status(fleet, tier).override
         writer = fleet.spec.scaling.writer(tier)
-        found = await _tier_object(fleet, view.tiers.get(tier), tier, previous, writers)
+        count = _left_alone(fleet, view.tiers.get(tier), planned[tier])
+        found = await _tier_object(fleet, view.tiers.get(tier), tier, count, previous, writers)
         asked[tier] = counts.asked(
-            instances=fleet.spec.tier(tier).instances,
+            planned=count,
             writer=writer,
             found=found,
             running=_running(fleet, tier, running[tier]),
@@ -85,6 +92,14 @@ async def wanted(
     return Wanted(asked, {Tier.LARGE: large, Tier.SMALL: small})
 
 
+def _left_alone(fleet: HeterogeneousDeployment, found: Observed | None, planned: int) -> int:
+    """The planned count; in mode Advisory the one that stands there, whoever wrote it."""
+    if fleet.spec.mode is Mode.ENFORCE or found is None or found.deleting:
+        return planned
+    count: int = found.body["spec"]["instances"]
+    return count
+
+
 def _running(fleet: HeterogeneousDeployment, tier: Tier, existing: int | None) -> int | None:
     """The count that runs: what was desired when it was last told, without the warm ones; those that exist before."""
     told = _tier_status(fleet, tier)
@@ -94,12 +109,16 @@ def _running(fleet: HeterogeneousDeployment, tier: Tier, existing: int | None) -
 
 
 async def _tier_object(
-    fleet: HeterogeneousDeployment, found: Observed | None, tier: Tier, previous: Override | None, writers: Writers
+    fleet: HeterogeneousDeployment,
+    found: Observed | None,
+    tier: Tier,
+    planned: int,
+    previous: Override | None,
+    writers: Writers,
 ) -> TierObject | None:
     if found is None or found.deleting:
         return None
     instances: int = found.body["spec"]["instances"]
-    planned = fleet.spec.tier(tier).instances.min
     external = fleet.spec.scaling.writer(tier) is Writer.EXTERNAL
     if not external and previous is None and instances == planned:
         return TierObject(instances)

@@ -7,11 +7,11 @@ by the spec-hash, whether the kept one or a new one is applied. `manifests` puts
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from heterofleet.api.labels import Manifest, Tier
-from heterofleet.api.routing import Arrival
+from heterofleet.api.routing import Plan
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.desired import large, monitoring, names, pods, revision, router, small, supervisor, template, tier
 from heterofleet.desired.platform import Platform
@@ -42,14 +42,14 @@ class SmallRevision:
 class Counts:
     """What the plan comes to. A tier whose count is None in `tiers` has it set by somebody else.
 
-    `routers` None is the spec's own number; `arrivals` is what the routers are told of instances that boot.
+    `routers` None is the spec's own number; `plan` is what the routers are told.
     """
 
     large: tuple[LargeInstance, ...]
     small: tuple[SmallRevision, ...]
     tiers: Mapping[Tier, int | None]
     routers: int | None = None
-    arrivals: tuple[Arrival, ...] = ()
+    plan: Plan = field(default_factory=Plan)
 
 
 Templates = Mapping[tuple[Role, str], Template]
@@ -92,7 +92,7 @@ def _children(
     for name, count in counts.tiers.items():
         yield tier.tier_object(fleet, name, count)
     replicas = fleet.spec.router.instances.min if counts.routers is None else counts.routers
-    yield from router.objects(fleet, templates[_present_router(fleet)], platform, replicas, counts.arrivals)
+    yield from router.objects(fleet, templates[_present_router(fleet)], platform, replicas, counts.plan)
     yield from small.surroundings(fleet, namespace)
     for part in counts.small:
         yield small.deployment(fleet, templates[Role.SMALL, part.revision], part.replicas)

@@ -5,12 +5,12 @@ rolling update with one pod ahead is right for it; but of a store's file there m
 pod goes before the new one comes. The pods meet the restricted Pod Security Standard.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 from heterofleet.api import labels, routing
 from heterofleet.api.labels import Component, Manifest, PodState
-from heterofleet.api.routing import Arrival
+from heterofleet.api.routing import Plan
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.desired import access, autoscaler, children, disruption, mounts, names, network, overlay, revision
 from heterofleet.desired import routing as filled
@@ -47,14 +47,14 @@ def router_template(fleet: HeterogeneousDeployment, platform: Platform) -> Templ
 
 
 def objects(
-    fleet: HeterogeneousDeployment, template: Template, platform: Platform, replicas: int, arrivals: Sequence[Arrival]
+    fleet: HeterogeneousDeployment, template: Template, platform: Platform, replicas: int, plan: Plan
 ) -> Iterator[Manifest]:
-    """Every object of the router. `arrivals`: what boots, for the routers to know."""
+    """Every object of the router. `plan` is what the planner asks of the routers now."""
     name = names.router(fleet.metadata.name)
     selector = names.router_selector(fleet.metadata.name)
     told = {
         routing.CONFIG_KEY: filled.config(fleet, platform.catalogue).canonical(),
-        routing.PLAN_KEY: filled.plan(arrivals).canonical(),
+        routing.PLAN_KEY: plan.canonical(),
     }
     yield from access.router_access(fleet)
     yield {**children.child(fleet, children.CONFIG_MAP, name, selector, Component.ROUTER), "data": told}

@@ -1,4 +1,4 @@
-"""Fills the RouterConfig of a fleet from its spec, and the plan from what boots.
+"""Fills the RouterConfig of a fleet from its spec.
 
 The model names are exactly those that both tiers' engines answer to (`engine.served_names`), so that a router
 forwards a body as it came; a test holds the two together.
@@ -11,14 +11,13 @@ not posted is
 with the relative cost as stated, or from the model's size (planning.catalogue); a model of unknown size has no price.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 from heterofleet.api import labels, routing
 from heterofleet.api.labels import Tier
 from heterofleet.api.policy import RouterPolicy
 from heterofleet.api.price import Price, TokenPrice
-from heterofleet.api.routing import Arrival, RouterConfig, TierEndpoints
+from heterofleet.api.routing import RouterConfig, TierEndpoints
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.desired import names
 from heterofleet.planning.catalogue import Catalogue
@@ -42,11 +41,6 @@ def config(fleet: HeterogeneousDeployment, catalogue: Catalogue) -> RouterConfig
         small=_endpoints(fleet, Tier.SMALL, names.engine_selector(name, Tier.SMALL), catalogue),
         policy=_policy(fleet),
     )
-
-
-def plan(arrivals: Sequence[Arrival] = ()) -> routing.Plan:
-    """The plan until a planner makes one: no bias, nothing given up, and what boots by itself is announced."""
-    return routing.Plan(arrivals=list(arrivals))
 
 
 def _policy(fleet: HeterogeneousDeployment) -> RouterPolicy:

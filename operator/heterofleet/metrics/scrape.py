@@ -1,17 +1,18 @@
-"""Asks engines, supervisors and routers directly: in-flight requests, start epochs, the config that is in force.
+"""Asks engines, supervisors and routers directly: in-flight requests, queues, start epochs, the config in force.
 
 The edge to the fleet's own processes; it works without Prometheus. What does not answer within TIMEOUT_SECONDS, or
 answers nonsense, is None: the callers count that as busy, or as not known (architecture.md, principle 5).
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Protocol
 
 import aiohttp
 from pydantic import ValidationError
 
 from heterofleet.api.base import Reported
-from heterofleet.api.labels import ENGINE_PORT, METRICS_PORT
+from heterofleet.api.labels import ENGINE_PORT, METRICS_PORT, Tier
 from heterofleet.metrics import exposition
 
 TIMEOUT_SECONDS = 1.0
@@ -76,6 +77,11 @@ class Scrape:
         """Requests that the router at `router` has under way at the pod address `endpoint`."""
         text = await self._text(f"http://{_host(router)}:{METRICS_PORT}/metrics")
         return None if text is None else exposition.router_in_flight(text, f"{_host(endpoint)}:{ENGINE_PORT}")
+
+    async def router_queue(self, router: str) -> Mapping[Tier, float] | None:
+        """Requests that wait in the router at `router` for a place in each tier; known without Prometheus."""
+        text = await self._text(f"http://{_host(router)}:{METRICS_PORT}/metrics")
+        return None if text is None else exposition.router_queue(text)
 
     async def router_config(self, router: str) -> RouterAnswer | None:
         """The configuration that the router at `router` has in force."""

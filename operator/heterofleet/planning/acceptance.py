@@ -10,7 +10,7 @@ from typing import NamedTuple
 from heterofleet.api.conditions import Reason
 from heterofleet.api.labels import Tier
 from heterofleet.api.v1alpha1 import FleetSpec
-from heterofleet.planning import fit, pairs, topology
+from heterofleet.planning import fit, pairs, schedule, topology
 from heterofleet.planning.catalogue import Catalogue
 
 Path = tuple[str, ...]
@@ -27,7 +27,12 @@ class Remark(NamedTuple):
 
 def remarks(spec: FleetSpec, catalogue: Catalogue) -> tuple[Remark, ...]:
     """Everything to say, refusals first."""
-    found = [*_of_tier(spec, Tier.LARGE, catalogue), *_of_tier(spec, Tier.SMALL, catalogue), *_of_pair(spec, catalogue)]
+    found = [
+        *_of_tier(spec, Tier.LARGE, catalogue),
+        *_of_tier(spec, Tier.SMALL, catalogue),
+        *_of_schedules(spec),
+        *_of_pair(spec, catalogue),
+    ]
     return tuple(sorted(found, key=lambda remark: not remark.refuses))
 
 
@@ -64,6 +69,12 @@ def _of_tier(spec: FleetSpec, tier: Tier, catalogue: Catalogue) -> Iterator[Rema
         yield Remark((*path, "parallelism"), True, Reason.DOES_NOT_FIT, f"{tier}: {answer.message}")
     elif answer.status is fit.Status.UNKNOWN:
         yield Remark((*path, "model"), False, Reason.FIT_UNKNOWN, f"{tier}: {answer.message}")
+
+
+def _of_schedules(spec: FleetSpec) -> Iterator[Remark]:
+    problem = schedule.problem(spec.scaling.schedules)
+    if problem is not None:
+        yield Remark(("spec", "scaling", "schedules"), True, Reason.INVALID_SPEC, problem)
 
 
 def _of_pair(spec: FleetSpec, catalogue: Catalogue) -> Iterator[Remark]:

@@ -88,6 +88,8 @@ class Gpu:
     memory_gib: float
     compute_capability: float
     batched_tokens: int
+    terabytes_per_second: float | None = None
+    teraflops: float | None = None
 
     @property
     def memory_bytes(self) -> int:

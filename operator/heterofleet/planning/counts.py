@@ -1,8 +1,9 @@
 """How many instances each tier shall have: who says so, and which bound holds it (contracts.md, "Who sets the counts").
 
-Until a forecast exists the plan of a tier is its `instances.min`. Under writer Planner a count that somebody else
-wrote is an override: kept for `overrideSeconds` or until it is released, then taken back. Under External the object's
-count is the count. What comes out is clamped to min, max and the GPU budget; the field of the object is not rewritten.
+`planned` is the count of the plan (`plan.plan`); until there is one it is `instances.min`. Under writer Planner a count
+that somebody else wrote is an override: kept for `overrideSeconds` or until it is released, then taken back. Under
+External the object's count is the count. What comes out is clamped to min, max and the GPU budget; the field of the
+object is not rewritten.
 """
 
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ from datetime import datetime, timedelta
 
 from heterofleet.api.conditions import Override, Reason
 from heterofleet.api.labels import Tier
+from heterofleet.api.scaling import Writer
 from heterofleet.api.tier import Instances, TierSpec
-from heterofleet.api.v1alpha1 import FleetSpec, Writer
+from heterofleet.api.v1alpha1 import FleetSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Target:
 
 def asked(
     *,
-    instances: Instances,
+    planned: int,
     writer: Writer,
     found: TierObject | None,
     running: int | None,
@@ -60,7 +62,6 @@ def asked(
     now: datetime,
 ) -> Asked:
     """Who says how many. `running`: instances that exist, None for a fleet that has none yet."""
-    planned = instances.min
     if writer is Writer.EXTERNAL:
         return _external(planned, found, running)
     if found is None:

@@ -80,11 +80,9 @@ def test_what_a_structural_schema_cannot_say_is_refused() -> None:
 
 def test_a_default_is_written_out_with_those_of_its_children() -> None:
     scaling = crd.structural_schema(v1alpha1.FleetSpec)["properties"]["scaling"]
-    assert scaling["default"] == {
-        "large": {"writer": "Planner"},
-        "small": {"writer": "Planner"},
-        "overrideSeconds": 3600,
-    }
+    assert scaling["default"]["large"] == {"writer": "Planner"}
+    assert scaling["default"]["forecast"] == {"quantile": 0.975, "historyDays": 7}
+    assert scaling["default"]["overrideSeconds"] == 3600
 
 
 def test_the_generated_files_are_those_of_these_models() -> None:

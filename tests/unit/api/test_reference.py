@@ -26,6 +26,8 @@ def test_only_reasons_of_a_fleet_at_rest_leave_nothing_to_do() -> None:
         conditions.Reason.VALID,
         conditions.Reason.ALL_READY,
         conditions.Reason.CONFIGURED,
+        conditions.Reason.METRICS_FRESH,
+        conditions.Reason.WITHIN_BUDGET,
         conditions.Reason.SAME_FAMILY,
         conditions.Reason.HEALTHY,
         conditions.Reason.WITHIN_BOUNDS,

@@ -11,8 +11,12 @@ from heterofleet.api.labels import FleetKey, Manifest
 from heterofleet.cluster.cache import Cache, Listeners
 from heterofleet.cluster.objects import Ref
 from heterofleet.control.events import EventType
+from heterofleet.control.loads import Loads
+from heterofleet.control.lore import Lore
+from heterofleet.control.planner import Planner
 from heterofleet.control.reconcile import Reconciler, Tools
-from reconcile.played import PlayedEngines
+from heterofleet.control.virtual import Clock
+from reconcile.played import PlayedEngines, PlayedPrometheus
 from unit.cluster import builders
 from unit.desired import fleets
 from unit.memory import MemoryCluster
@@ -56,10 +60,14 @@ class Desk:
     def __post_init__(self) -> None:
         self.cache = Cache(Listeners(lambda _: None, lambda _: None, lambda: None, lambda: None))
         self.engines = Engines(lambda: self.cache)
+        self.prometheus = PlayedPrometheus()
         self._version = 1_000_000
         self.cluster.refuse = self._called
+        clock = Clock(lambda: NOW)
+        self.loads = Loads(self.prometheus, self.engines, clock)
+        self.planner = Planner(self.loads, Lore(fleets.PLATFORM.catalogue, clock), clock, lambda: 0.5)
         self.reconciler = Reconciler(
-            Tools(self.cluster, self.cache, self.told, self.engines, lambda: fleets.PLATFORM, lambda: NOW)
+            Tools(self.cluster, self.cache, self.told, self.engines, lambda: fleets.PLATFORM, lambda: NOW, self.planner)
         )
 
     def _called(self, verb: str, ref: Ref) -> None:

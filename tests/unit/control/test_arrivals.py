@@ -26,7 +26,7 @@ def minute_after(tier: Tier, created: datetime = CREATED) -> datetime:
 
 
 def expected(*pods: seen.PodRecord) -> tuple[Arrival, ...]:
-    return arrivals.expected(seen.FLEET, seen.view(pods=pods), CATALOGUE)
+    return arrivals.expected(seen.FLEET, seen.view(pods=pods), CATALOGUE, {})
 
 
 def test_a_group_is_expected_when_its_last_rank_has_had_the_time_of_a_start() -> None:
@@ -71,4 +71,4 @@ def test_what_is_ready_waits_for_a_place_drains_or_goes_is_not_expected() -> Non
 
 def test_a_model_of_unknown_size_has_no_time() -> None:
     fleet = fleets.fleet(small={"model": {"source": "hf://a/b"}})
-    assert arrivals.expected(fleet, seen.view(pods=(seen.pod("a", "small"),)), CATALOGUE) == ()
+    assert arrivals.expected(fleet, seen.view(pods=(seen.pod("a", "small"),)), CATALOGUE, {}) == ()

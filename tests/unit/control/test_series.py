@@ -71,6 +71,29 @@ def test_instances_gpus_and_money_are_told_by_tier():
     }
 
 
+def test_what_the_plan_stands_on_and_what_decided_it_is_told():
+    fleets = Fleets()
+    planned = fleet()
+    planned["status"] |= {
+        "plan": {
+            "large": {"instances": 2, "need": 3, "bound": "GpuBudget"},
+            "small": {"instances": 4, "need": 4, "bound": "Forecast"},
+        },
+        "forecast": {"act": {"tokensPerSecond": 900, "expectedTokensPerSecond": 700, "windowSeconds": 60}},
+    }
+    planned["status"]["small"]["capacityTokensPerSecond"] = 240
+    fleets.held = {A: (1, planned)}
+    where = 'fleet="a",namespace="ns"'
+    assert lines(fleets) >= {
+        f'planned_instances{{{where},tier="large"}} 2.0',
+        f'needed_instances{{{where},tier="large"}} 3.0',
+        f'plan_bound{{{where},reason="GpuBudget",tier="large"}} 1.0',
+        f'capacity_tokens_per_second{{{where},tier="small"}} 240.0',
+        f'forecast_tokens_per_second{{class="act",{where}}} 900.0',
+    }
+    assert not [line for line in lines(fleets) if line.startswith("capacity_") and "large" in line]
+
+
 def test_a_tier_without_a_price_has_no_cost_rather_than_none():
     fleets = Fleets()
     fleets.held = {A: (1, fleet())}

@@ -1,8 +1,11 @@
 """What the environment may say, and the sentence for what it may not."""
 
+from pathlib import Path
+
 import pytest
 
 from heterofleet.control.settings import ENGINE_IMAGE, LeaseSettings, Settings, SettingsError
+from heterofleet.metrics.source import Source
 
 
 def test_an_empty_environment_is_a_whole_cluster_with_the_contracts_defaults() -> None:
@@ -17,7 +20,9 @@ def test_an_empty_environment_is_a_whole_cluster_with_the_contracts_defaults() -
         "workers": 8,
         "resync_seconds": 600,
         "engine_image": ENGINE_IMAGE,
+        "time_scale": 1,
         "lease": LeaseSettings().model_dump(),
+        "prometheus": Source().model_dump(),
     }
     assert LeaseSettings().model_dump() == {
         "name": "heterofleet-operator",
@@ -40,6 +45,10 @@ def test_what_a_pod_is_given() -> None:
             "HETEROFLEET_ENGINE_IMAGE": "registry.example/vllm:1",
             "HETEROFLEET_LEASE_DURATION_SECONDS": "30",
             "HETEROFLEET_RESYNC_SECONDS": "",
+            "HETEROFLEET_PROMETHEUS_URL": "https://prometheus.example/prefix/",
+            "HETEROFLEET_PROMETHEUS_TOKEN_FILE": "/etc/heterofleet/prometheus/token",
+            "HETEROFLEET_PROMETHEUS_CA_FILE": "/etc/heterofleet/prometheus-ca/ca.crt",
+            "HETEROFLEET_PROMETHEUS_ALLOWED_URLS": "http://a:9090/,https://b",
         }
     )
     assert settings.identity.startswith("operator-abc_")
@@ -47,6 +56,12 @@ def test_what_a_pod_is_given() -> None:
     assert (settings.log_format, settings.workers, settings.resync_seconds) == ("text", 4, 600)
     assert settings.engine_image == "registry.example/vllm:1"
     assert (settings.lease.namespace, settings.lease.duration_seconds) == ("heterofleet-system", 30)
+    assert settings.prometheus == Source(
+        url="https://prometheus.example/prefix",
+        token_file=Path("/etc/heterofleet/prometheus/token"),
+        ca_file=Path("/etc/heterofleet/prometheus-ca/ca.crt"),
+        allowed_urls=("http://a:9090", "https://b"),
+    )
 
 
 def test_two_processes_of_one_pod_name_are_two_identities() -> None:
@@ -73,6 +88,15 @@ def test_two_processes_of_one_pod_name_are_two_identities() -> None:
         (
             {"HETEROFLEET_WORKERS": "0"},
             "HETEROFLEET_WORKERS: input should be greater than or equal to 1 (it is '0').",
+        ),
+        (
+            {"HETEROFLEET_PROMETHEUS_URL": "prometheus:9090"},
+            "HETEROFLEET_PROMETHEUS_URL: 'prometheus:9090' is no address of a Prometheus: write http://HOST:PORT or"
+            " https://HOST:PORT/PATH (it is 'prometheus:9090').",
+        ),
+        (
+            {"HETEROFLEET_PROMETHEUS_USERNAME": "reader"},
+            "HETEROFLEET_PROMETHEUS*: a user name and a file with the password belong together: give both or none.",
         ),
         (
             {"HETEROFLEET_LEASE_RENEW_DEADLINE_SECONDS": "15"},

@@ -67,6 +67,9 @@ ROLLS_NOTHING: dict[str, Any] = {
     "lifecycle.maxEvacuating": 2,
     "lifecycle.evacuateAfterSeconds": 30,
     "price": {"usdPerGpuHour": 1.0},
+    "objective.ttftSeconds": 1.0,
+    "objective.interTokenSeconds": 0.05,
+    "objective.attainment": 0.9,
 }
 ROUTER_ROLLS: dict[str, Any] = {
     "image": "router:2",

@@ -108,17 +108,17 @@ def test_tenants_money_needs_prices(router: Manifest) -> None:
 
 def test_what_boots_is_told_with_its_time() -> None:
     arrival = Arrival(tier=Tier.SMALL, instances=2, at=datetime(2026, 1, 5, 10, 30, tzinfo=UTC))
-    told = routing.plan([arrival])
+    told = Plan(arrivals=[arrival])
     assert json.loads(told.canonical())["arrivals"] == [{"tier": "small", "instances": 2, "at": "2026-01-05T10:30:00Z"}]
     assert api.read_plan(told.canonical()) == (told, ())
 
 
 def test_the_plan_until_there_is_a_planner_asks_for_nothing() -> None:
-    assert json.loads(routing.plan().canonical()) == {
+    assert json.loads(Plan().canonical()) == {
         "apiVersion": api.API_VERSION,
         "kind": "Plan",
         "bias": 0.0,
         "degrade": "None",
         "arrivals": [],
     }
-    assert Plan.model_validate_json(routing.plan().canonical()) == Plan()
+    assert Plan.model_validate_json(Plan().canonical()) == Plan()

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from heterofleet.api import labels
+from heterofleet.api.labels import Tier
 from heterofleet.metrics.scrape import SUPERVISOR_PORT, RouterAnswer, Scrape
 
 NOBODY = "127.255.255.254"
@@ -73,7 +74,16 @@ async def test_an_answer_that_comes_late_is_none(pod: Pod, engines: Scrape):
 async def test_where_nobody_listens_nothing_is_known(engines: Scrape):
     assert await engines.engine_in_flight(NOBODY) is None
     assert await engines.router_config(NOBODY) is None
+    assert await engines.router_queue(NOBODY) is None
     assert await engines.epochs_agree((NOBODY,)) is None
+
+
+async def test_a_router_says_what_waits_in_it(pod: Pod, engines: Scrape):
+    queue = "heterofleet_router_queue_requests"
+    pod.answers["/metrics"] = 200, f'{queue}{{tier="large"}} 0\n{queue}{{tier="small"}} 4\n'
+    assert await engines.router_queue(pod.address) == {Tier.LARGE: 0.0, Tier.SMALL: 4.0}
+    pod.answers["/metrics"] = 200, f'{queue}{{tier="small"}} 4\n'
+    assert await engines.router_queue(pod.address) is None
 
 
 async def test_a_router_says_which_config_it_runs(pod: Pod, engines: Scrape):

@@ -53,3 +53,9 @@ def test_a_pair_is_matched_unless_its_families_are_known_to_differ():
     assert acceptance.pair(differ, CATALOGUE)[0] is Reason.FAMILIES_DIFFER
     unknown = fleets.fleet(large={"model": {"source": "hf://acme/secret"}}).spec
     assert acceptance.pair(unknown, CATALOGUE)[0] is Reason.FAMILY_UNKNOWN
+
+
+def test_a_schedule_in_an_unknown_zone_refuses():
+    day = {"name": "day", "start": "08:00", "end": "18:00", "small": {"min": 2}}
+    assert (Reason.INVALID_SPEC, True) in reasons(scaling={"schedules": [day | {"timeZone": "Mars/Olympus"}]})
+    assert Reason.INVALID_SPEC not in dict(reasons(scaling={"schedules": [day | {"timeZone": "Europe/Berlin"}]}))

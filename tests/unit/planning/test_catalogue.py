@@ -92,7 +92,7 @@ def test_facts_alone_describe_a_model_that_nobody_knows() -> None:
 
 
 def test_a_gpu_is_found_by_its_product_label_shared_or_not() -> None:
-    a100 = Gpu("NVIDIA-A100-SXM4-80GB", 79.25, 8.0, 2048)
+    a100 = Gpu("NVIDIA-A100-SXM4-80GB", 79.25, 8.0, 2048, 2.04, 312)
     assert CATALOGUE.gpu("NVIDIA-A100-SXM4-80GB") == a100
     assert CATALOGUE.gpu("NVIDIA-A100-SXM4-80GB-SHARED") == a100
     assert (a100.has_fp8, a100.has_bfloat16) == (False, True)

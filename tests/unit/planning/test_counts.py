@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heterofleet.api.conditions import Override, Reason
+from heterofleet.api.scaling import Writer
 from heterofleet.api.tier import Instances
-from heterofleet.api.v1alpha1 import FleetSpec, Writer
+from heterofleet.api.v1alpha1 import FleetSpec
 from heterofleet.planning import counts
 from heterofleet.planning.counts import Asked, Target, TierObject
 
@@ -24,14 +25,14 @@ def asked(
     now: datetime = NOW,
 ) -> Asked:
     return counts.asked(
-        instances=BOUNDS, writer=writer, found=found, running=running, previous=previous, override_seconds=60, now=now
+        planned=BOUNDS.min, writer=writer, found=found, running=running, previous=previous, override_seconds=60, now=now
     )
 
 
 OVERRIDE = Override(instances=5, by="kubectl", until=NOW + timedelta(seconds=60))
 
 
-def test_the_plan_is_the_minimum_until_there_is_a_forecast():
+def test_the_planned_count_is_asked_for_and_written():
     assert asked(None) == Asked(2, 2)
     assert asked(TierObject(2)) == Asked(2, 2)
 
