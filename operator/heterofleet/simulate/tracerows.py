@@ -8,7 +8,7 @@ The columns are those of public traces:
     class      `class` or `model`, mapped to plan and act; without one, requests are dealt out by a share
 
 Counted rows (with `requests`) stand at a fixed step of whole minutes; a step that has no row is not known. Of single
-requests every minute between the first and the last is known.
+requests every minute between the first and the last is known; these two, which may be parts, are left out.
 """
 
 import math
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heterofleet.api.routing import RequestClass
-from heterofleet.simulate.trace import DAY_MINUTES, EPOCH, MINUTE_SECONDS, Floats, InvalidTrace, Trace, Traffic
+from heterofleet.simulate.trace import DAY_MINUTES, EPOCH, MINUTE_SECONDS, Floats, InvalidTrace, Span, Trace, Traffic
 
 TIMES: Final = ("timestamp", "t_sec", "minute")
 CLASSES: Final = ("class", "model")
@@ -30,6 +30,9 @@ _COUNTS: Final = ("input_tokens", "output_tokens")
 
 LONGEST_DAYS: Final = 100
 """Of a trace; what is longer is more likely a wrong unit of time."""
+
+_FEW_MINUTES: Final = 10
+"""Of which none is left out."""
 
 _NAMED: Final = {"large": RequestClass.PLAN, "small": RequestClass.ACT}
 """Pools of public traces are called m-large and m-small."""
@@ -73,15 +76,17 @@ class _Rows(NamedTuple):
 def of(table: Table, reading: Reading) -> Trace:
     """The trace that the rows tell. Raises InvalidTrace."""
     _refuse_columns(table)
-    counts = {name: _numbers(table, name) for name in _COUNTS}
+    counts = {name: _counts(table, name) for name in _COUNTS}
     single = "requests" not in table.columns
-    counts["requests"] = np.ones(len(table)) if single else _numbers(table, "requests")
+    counts["requests"] = np.ones(len(table)) if single else _counts(table, "requests")
     start, seconds, remarks = _times(table, reading)
     members = _members(table, reading, single=single)
     _refuse_order(table, seconds, members)
     step = 0 if single else _step(table, seconds, members)
     rows = _Rows(start, np.floor(seconds / MINUTE_SECONDS).astype(np.int64), step // MINUTE_SECONDS, counts)
-    return _trace(rows, members, [*remarks, *_remarks(step, members)])
+    trace = _trace(rows, members, [*remarks, *_remarks(step, members)])
+    # Nobody knows how much of the first and the last minute of a log of requests was recorded.
+    return trace.part(Span(1, trace.minutes - 1)) if single and trace.minutes > _FEW_MINUTES else trace
 
 
 def _refuse_columns(table: Table) -> None:
@@ -101,8 +106,20 @@ def _wanted() -> tuple[str, ...]:
     return ("timestamp", *_COUNTS, "and requests and class where you have them")
 
 
+def _counts(table: Table, name: str) -> Floats:
+    """A column of numbers that are not below 0. Raises InvalidTrace with the first line that has another."""
+    values = _numbers(table, name)
+    if (values < 0).any():
+        row = int((values < 0).argmax())
+        raise InvalidTrace(
+            f"{table.at(row)}: {name} is {table.columns[name][row].strip()}, and nobody asks for less than nothing;"
+            " write what came in that time, not the difference to the row before"
+        )
+    return values
+
+
 def _numbers(table: Table, name: str) -> Floats:
-    """A column of counts. Raises InvalidTrace with the first line that has none."""
+    """A column of numbers. Raises InvalidTrace with the first line that has none."""
     cells = table.columns[name]
     try:
         values = np.array(cells, dtype=np.str_).astype(np.float64)
@@ -114,12 +131,6 @@ def _numbers(table: Table, name: str) -> Floats:
         raise InvalidTrace(
             f"{table.at(row)}: {name} is {cells[row].strip() or 'empty'}, not a number; leave the row out where it is"
             " not known: a minute without a row counts as not known"
-        )
-    if (values < 0).any():
-        row = int((values < 0).argmax())
-        raise InvalidTrace(
-            f"{table.at(row)}: {name} is {cells[row].strip()}, and nobody asks for less than nothing; write what came"
-            " in that time, not the difference to the row before"
         )
     return values
 
