@@ -25,7 +25,7 @@ from heterofleet.desired.revision import Role
 from heterofleet.desired.template import Template
 from heterofleet.planning import catalogue
 
-VERSION = "0.2.0"
+VERSION = "0.3.0"
 FOLDER = Path(__file__).parent
 _DEADLINE = datetime(2026, 1, 5, 10, 30, tzinfo=UTC)
 

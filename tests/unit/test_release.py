@@ -23,7 +23,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("releases")
     done = release(folder)
     assert done.returncode == 0, done.stderr
-    return folder / "0.2.0"
+    return folder / "0.3.0"
 
 
 def test_a_release_lists_all_its_files_with_their_checksums(made: Path) -> None:
@@ -37,8 +37,8 @@ def test_a_release_lists_all_its_files_with_their_checksums(made: Path) -> None:
     assert set(listed) == {
         "crds/heterofleet.io_heterogeneousdeployments.yaml",
         "crds/heterofleet.io_heterogeneoustiers.yaml",
-        "heterofleet-0.2.0-py3-none-any.whl",
-        "heterofleet-0.2.0.tgz",
+        "heterofleet-0.3.0-py3-none-any.whl",
+        "heterofleet-0.3.0.tgz",
         "install.yaml",
     }
 

@@ -34,6 +34,9 @@ _log = logging.getLogger(__name__)
 MEAN_REQUEST_TOKENS: Final = 300.0
 """Work of a request that waits, before any was seen: a prompt of 1,000 tokens and an answer of 200."""
 
+REMEMBERED_A_LOOK: Final = 50
+"""Fleets that get their history between two looks at the load of all: a thousand take twenty minutes."""
+
 _FINDINGS: Final = {
     Loss.NOT_CONFIGURED: Reason.METRICS_NOT_CONFIGURED,
     Loss.NOT_ALLOWED: Reason.METRICS_ADDRESS_REFUSED,
@@ -79,6 +82,11 @@ class Load:
     metrics: Finding
     signals: Signals | None = None
 
+    @property
+    def spent_usd(self) -> float | None:
+        """Fleet money of the last 24 hours."""
+        return None if self.signals is None else self.signals.spent_usd
+
 
 @dataclass(slots=True)
 class _Known:
@@ -90,6 +98,7 @@ class _Known:
     signals: Signals | None = None
     finding: Finding = _UNHEARD
     weight: float = 0.1
+    windows: Mapping[RequestClass, float] = field(default_factory=lambda: dict.fromkeys(RequestClass, 300.0))
 
 
 class Loads:
@@ -101,7 +110,7 @@ class Loads:
         self._routers: dict[FleetKey, int] = {}
         self._fresh: set[FleetKey] = set()
 
-    def note(self, standing: Standing, prompt_weight: float) -> None:
+    def note(self, standing: Standing, prompt_weight: float, windows: Mapping[Tier, float]) -> None:
         """A fleet is there, or is as its user has changed it."""
         key, scaling = standing.fleet.key, standing.fleet.spec.scaling
         known = self._known.get(key)
@@ -109,6 +118,7 @@ class Loads:
             self._known[key] = known = _Known(scaling.prometheus_url, scaling.forecast.history_days)
             self._fresh.add(key)
         known.weight = prompt_weight
+        known.windows = {CLASS_OF[tier]: seconds for tier, seconds in windows.items()}
         self._routers[key] = len(standing.routers)
 
     def forget(self, key: FleetKey) -> None:
@@ -119,7 +129,10 @@ class Loads:
     async def run(self) -> None:
         """Looks once a minute, for ever; a look that fails is told of by every fleet's next plan."""
         while True:
-            await self.look()
+            try:
+                await self.look()
+            except Exception:  # noqa: BLE001 (a defect here must leave the fleets to their reconciles)
+                _log.exception("The load could not be looked at")
             await asyncio.sleep(STEP_SECONDS / self._clock.scale)
 
     async def look(self) -> None:
@@ -132,13 +145,13 @@ class Loads:
             if isinstance(reader, Lost):
                 self._lose(keys, reader)
                 continue
-            await self._remember(reader, [key for key in keys if key in self._fresh])
             told = await reader.read_all(self._clock.now(), {key: self._routers.get(key, 0) for key in keys})
             if isinstance(told, Lost):
                 _log.warning("The load is not known: %s", told.sentence)
                 self._lose(keys, told)
-            else:
-                self._take(keys, told)
+                continue
+            await self._remember(reader, [key for key in keys if key in self._fresh][:REMEMBERED_A_LOOK])
+            self._take(keys, told)
 
     async def of(self, standing: Standing, windows: Mapping[Tier, float], quantile: float) -> Load:
         """The load of one fleet now; its routers are asked for their queues."""
@@ -162,24 +175,30 @@ class Loads:
     async def _remember(self, reader: Reader, keys: list[FleetKey]) -> None:
         """Gives new fleets their history, so that a restart forgets nothing that Prometheus knows."""
         now = self._clock.now()
+        by_days: defaultdict[int, list[FleetKey]] = defaultdict(list)
         for key in keys:
-            known = self._known[key]
-            start = now - timedelta(days=known.days) / self._clock.scale
-            told = await reader.history([key], start, now)
+            by_days[self._known[key].days].append(key)
+        for days, some in by_days.items():
+            told = await reader.history(some, now - timedelta(days=days) / self._clock.scale, now)
             if isinstance(told, Lost):
                 _log.warning("The history of the load is not known: %s", told.sentence)
                 return
-            if self._known.get(key) is not known:
-                continue
-            for name, history in told.get(key, {}).items():
-                known.forecasters[name] = self._learned(history, known)
-                # A week of minutes takes a while to learn from, and other fleets wait for the same loop.
-                await asyncio.sleep(0)
-            self._fresh.discard(key)
+            for key in some:
+                await self._recall(key, told.get(key, {}))
 
-    def _learned(self, history: History, known: _Known) -> Forecaster:
+    async def _recall(self, key: FleetKey, histories: Mapping[RequestClass, History]) -> None:
+        known = self._known.get(key)
+        if known is None:
+            return
+        for name, history in histories.items():
+            known.forecasters[name] = self._learned(name, history, known)
+            # A week of minutes takes a while to learn from, and other fleets wait for the same loop.
+            await asyncio.sleep(0)
+        self._fresh.discard(key)
+
+    def _learned(self, name: RequestClass, history: History, known: _Known) -> Forecaster:
         points = ((self._clock.seconds(at), value) for at, value in history.points(known.weight))
-        return Forecaster.of(points, days=known.days)
+        return Forecaster.of(points, known.windows[name], known.days)
 
     def _take(self, keys: list[FleetKey], told: Mapping[FleetKey, Signals]) -> None:
         now = self._clock.seconds(self._clock.now().timestamp())
@@ -190,7 +209,7 @@ class Loads:
             known.signals = signals = told.get(key)
             known.finding = _finding(signals)
             for name, tokens in signals.offered.items() if signals else ():
-                forecaster = known.forecasters.setdefault(name, Forecaster(days=known.days))
+                forecaster = known.forecasters.setdefault(name, Forecaster(known.windows[name], known.days))
                 forecaster.observe(now, tokens.work(known.weight), now)
 
     def _lose(self, keys: list[FleetKey], lost: Lost) -> None:

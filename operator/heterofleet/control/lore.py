@@ -23,6 +23,7 @@ from heterofleet.metrics.signals import Signals
 from heterofleet.planning import capacity, learning, startup, topology
 from heterofleet.planning.capacity import Capacity
 from heterofleet.planning.catalogue import Catalogue
+from heterofleet.planning.forecast import window_seconds
 from heterofleet.planning.learning import Learned, Minute
 from heterofleet.planning.situation import CLASS_OF, Memory, Situation, TierNow
 
@@ -65,9 +66,11 @@ class Lore:
     def forget(self, key: FleetKey) -> None:
         self._fleets.pop(key, None)
 
-    def windows(self, key: FleetKey) -> Mapping[Tier, float]:
-        """How long a start takes, which is what a forecast must see ahead."""
-        return {tier: known.value for tier, known in self._fleets[key].learned.startup_seconds.items()}
+    def windows(self, standing: Standing) -> Mapping[Tier, float]:
+        """How far ahead the forecast of each tier must see."""
+        interval = standing.fleet.spec.scaling.interval_seconds
+        starts = self._fleets[standing.fleet.key].learned.startup_seconds
+        return {tier: window_seconds(known.value, interval) for tier, known in starts.items()}
 
     def heed(self, standing: Standing, load: Load) -> Learned:
         """A minute was observed."""
@@ -84,9 +87,7 @@ class Lore:
         """As the status tells it."""
         return learning.told(self._fleets[key].learned)
 
-    def situation(
-        self, standing: Standing, load: Load, counts: Mapping[Tier, int], memory: Memory, spent_usd: float | None
-    ) -> Situation:
+    def situation(self, standing: Standing, load: Load, counts: Mapping[Tier, int], memory: Memory) -> Situation:
         """What the plan is made from; `counts` are those in force.
 
         In mode Advisory the tiers are taken to be as they were advised to be: what is told is then what the plan would
@@ -99,7 +100,7 @@ class Lore:
             tiers={tier: self._tier(standing, tier, counts[tier], known) for tier in Tier},
             loads=load.loads,
             escalation_rate=known.learned.escalation_rate.value,
-            spent_usd=spent_usd,
+            spent_usd=load.spent_usd,
             spill_over_share=known.learned.spill_over_share.value,
             memory=memory,
         )

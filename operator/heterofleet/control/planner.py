@@ -45,7 +45,7 @@ class Loads(Protocol):
 
     async def of(self, standing: Standing, windows: Mapping[Tier, float], quantile: float) -> Load: ...
 
-    def note(self, standing: Standing, prompt_weight: float) -> None: ...
+    def note(self, standing: Standing, prompt_weight: float, windows: Mapping[Tier, float]) -> None: ...
 
     def forget(self, key: FleetKey) -> None: ...
 
@@ -82,7 +82,7 @@ class Planner:
             heapq.heappush(self._due, (self._clock.now(), key))
         self._standings[key] = standing
         learned = self._lore.note(standing)
-        self._loads.note(standing, learned.prompt_weight.value)
+        self._loads.note(standing, learned.prompt_weight.value, self._lore.windows(standing))
 
     def forget(self, key: FleetKey) -> None:
         self._standings.pop(key, None)
@@ -148,13 +148,13 @@ class Planner:
         if standing is None or standing.fleet.spec.suspend:
             return False
         quantile = standing.fleet.spec.scaling.forecast.quantile
-        load = await self._loads.of(standing, self._lore.windows(key), quantile)
+        load = await self._loads.of(standing, self._lore.windows(standing), quantile)
         standing = self._standings.get(key)
         if standing is None:
             return False  # It was deleted while its routers were asked.
         self._lore.heed(standing, load)
         counts, memory = self._in_force(standing), self._memories.get(key, Memory())
-        situation = self._lore.situation(standing, load, counts, memory, None)
+        situation = self._lore.situation(standing, load, counts, memory)
         made = plan.plan(situation)
         self._memories[key] = made.memory
         before = self._currents.get(key)

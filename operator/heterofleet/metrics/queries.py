@@ -37,6 +37,7 @@ class Signal(StrEnum):
     RUNNING = "running requests"
     WAITING = "waiting requests"
     KV_CACHE = "KV-cache use"
+    SPENT = "fleet money of 24 hours"
     ENGINE_PROMPT = "engines' prompt tokens"
     ENGINE_GENERATION = "engines' generated tokens"
 
@@ -90,6 +91,7 @@ INSTANT: Final = {
     Signal.KV_CACHE: Query(
         'avg by (namespace, fleet, tier) (vllm:kv_cache_usage_perc{fleet!=""})', "share of the cache", ("tier",)
     ),
+    Signal.SPENT: Query(rules.SPENT, "USD"),
     Signal.ENGINE_PROMPT: Query(rules.ENGINE_PROMPT, TOKENS, ("tier",)),
     Signal.ENGINE_GENERATION: Query(rules.ENGINE_GENERATION, TOKENS, ("tier",)),
 }

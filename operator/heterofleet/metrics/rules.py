@@ -5,6 +5,7 @@
     offered   = demand x mean                                                            tokens a second, by class
     escalated = escalations x mean of the class's answers of the large tier              tokens a second, by class
     spilled   = tokens of act answers of the large tier - escalated                      tokens a second
+    spent     = GPUs held x USD an hour, over 24 h, as the operator tells it             USD
 
 Prompt and completion tokens stay apart: work is completion + alpha x prompt, and each fleet has an alpha of its own.
 Demand is counted by class and never by tier, so that nothing the plan does moves its own input. What is refused for
@@ -38,6 +39,8 @@ SPILLED_COMPLETION: Final = "heterofleet:spilled_completion_tokens:rate1h"
 CACHE_HITS: Final = "heterofleet:cache_hits:ratio1h"
 LATENCY_FIRST: Final = "heterofleet:time_to_first_token_seconds_bucket:rate5m"
 LATENCY_NEXT: Final = "heterofleet:inter_token_seconds_bucket:rate5m"
+COST: Final = "heterofleet:cost_usd_per_hour:sum"
+SPENT: Final = "heterofleet:cost_usd:sum24h"
 ENGINE_PROMPT: Final = "heterofleet:engine_prompt_tokens:rate2m"
 ENGINE_GENERATION: Final = "heterofleet:engine_generation_tokens:rate2m"
 
@@ -53,7 +56,7 @@ _WITHOUT_WORK: Final = 'outcome=~"budget|client_error"'
 _JUDGED: Final = 'reason=~"bad|improbable|truncated|not_json|refusal|empty|malformed"'
 """Reasons of further attempts whose former answer was whole, so that it has cost tokens."""
 
-_SHORT, _LONG, _HOUR = 120.0, 300.0, 3600.0
+_SHORT, _LONG, _HOUR, _DAY = 120.0, 300.0, 3600.0, 86_400.0
 _UNITS: Final = ((3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms"))
 _SPANS: Final = {"rate5m": _LONG, "rate1h": _HOUR}
 _KINDS: Final = ("prompt", "completion")
@@ -94,6 +97,9 @@ def _rules(scale: float) -> Iterator[Manifest]:
         yield _rule(hourly, f"avg_over_time({offered}[{window(_HOUR, scale)}]) {_WHILE_SCRAPED}")
     yield from _of_large(scale)
     yield _rule(CACHE_HITS, _hit_ratio(scale))
+    yield _rule(COST, "sum by (namespace, fleet) (heterofleet_operator_cost_usd_per_hour)")
+    # One value a minute: their sum is in USD minutes an hour.
+    yield _rule(SPENT, f"sum_over_time({COST}[{window(_DAY, scale)}]) * {STEP_SECONDS / _HOUR:.6f}")
     for name, labels in ((LATENCY_FIRST, "class"), (LATENCY_NEXT, "tier")):
         buckets = name.removeprefix("heterofleet:").removesuffix(":rate5m")
         yield _rule(name, _rate(f"{_R}{buckets}", _LONG, scale, labels, "le"))

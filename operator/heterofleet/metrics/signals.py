@@ -79,6 +79,8 @@ class Signals:
     first_token: Mapping[RequestClass, Histogram] = field(default_factory=dict)
     inter_token: Mapping[Tier, Histogram] = field(default_factory=dict)
     tiers: Mapping[Tier, TierSignals] = field(default_factory=dict)
+    spent_usd: float | None = None
+    """GPUs held x USD an hour over the last 24 hours, as far as Prometheus has heard the operator."""
 
     def escalation_rate(self, prompt_weight: float) -> float | None:
         """Large work for each unit of act work; None where no act work was offered, or nobody knows."""
@@ -149,6 +151,7 @@ class _Fleet:
             },
             inter_token={tier: found for tier in Tier if (found := self._histogram(Signal.LATENCY_NEXT, tier))},
             tiers={tier: self._tier(tier) for tier in Tier},
+            spent_usd=self._one(Signal.SPENT, ()),
             # Last, since each of the above may have added to it.
             missing=tuple(self._missing),
         )

@@ -12,7 +12,7 @@ from math import floor
 from typing import Final
 
 from heterofleet.api.labels import Tier
-from heterofleet.api.policy import PlanOverflow
+from heterofleet.api.places import PlanOverflow
 from heterofleet.api.routing import Degrade
 from heterofleet.api.scaling import Budget, WhenHard, WhenSoft
 from heterofleet.planning.demand import Demand, known

@@ -9,6 +9,8 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.registry import Collector
 
+from heterofleet.api.labels import Tier
+from heterofleet.api.routing import RequestClass
 from heterofleet.router.counts import Counter, Labels, Timing, gauge
 
 PREFIX: Final = "heterofleet_router_"
@@ -68,11 +70,21 @@ class Metrics:
         self.inter_token_seconds = Timing(
             f"{PREFIX}inter_token_seconds", "Time between two pieces of a stream.", TOKEN_SECONDS, "tier"
         )
+        self._begin()
 
     def tenant(self, tenant: str) -> str:
         """The label of a tenant: its name, or that of all who come when so many are told apart already."""
         known = self.tenant_tokens.values
         return tenant if (tenant,) in known or len(known) < MOST_TENANTS else OTHER_TENANT
+
+    def _begin(self) -> None:
+        """What plans are made from is there from the start: of a series that begins at 5 no rate sees the first 5."""
+        for name in RequestClass:
+            self.offered.add(0, name)
+            for tier in Tier:
+                self.requests.add(0, name, tier, "ok")
+                self.prompt_tokens.add(0, name, tier)
+                self.completion_tokens.add(0, name, tier)
 
     def families(self) -> Iterator[Counter | Timing]:
         for value in vars(self).values():

@@ -1,8 +1,8 @@
 """Says what vLLM makes of command lines, without an engine: `check_arguments.py < LINES`, with vLLM's own Python.
 
 Standard input is a JSON list of command lines as pods run them (`["vllm", "serve", FOLDER, …]`); FOLDER holds a model's
-config.json. The last line of the output is a JSON list with null for each that vLLM would start with, and for each other
-one the sentence in which it refuses. What only a load shows (kernels, NCCL, memory) is not seen.
+config.json. The last line of the output is a JSON list with null for each that vLLM would start with, and for each
+other one the sentence in which it refuses. What only a load shows (kernels, NCCL, memory) is not seen.
 """
 
 import contextlib
