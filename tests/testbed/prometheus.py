@@ -1,6 +1,6 @@
 """A real Prometheus on a free loopback port, for tests and demo, which may stop, freeze and start it again.
 
-    server = PrometheusServer(folder, rules=rules.file(), scrapes=pods(kubeconfig))
+    server = PrometheusServer(folder, rules=rules.file(), scrapes=targets(...))
     server.backfill(openmetrics)        days of history, before it starts
     with server: ...server.url...
 
@@ -17,7 +17,6 @@ from typing import Any, Self
 
 import yaml
 
-from heterofleet.desired import scraping
 from testbed import debian, ports
 from testbed.eventually import eventually
 
@@ -39,11 +38,6 @@ def promtool() -> Path:
 def targets(job: str, addresses: Sequence[str], **labels: str) -> Manifest:
     """A scrape configuration of fixed addresses (HOST:PORT), whose series get these labels."""
     return {"job_name": job, "static_configs": [{"targets": list(addresses), "labels": labels}]}
-
-
-def pods(kubeconfig: Path) -> list[Manifest]:
-    """The product's own jobs, for the engines and routers of a cluster: pods at loopback addresses, as any others."""
-    return scraping.jobs({"kubernetes_sd_configs": [{"role": "pod", "kubeconfig_file": str(kubeconfig)}]})
 
 
 class PrometheusServer:

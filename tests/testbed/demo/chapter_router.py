@@ -1,8 +1,8 @@
 """Chapter `router`: where requests go and why, and what happens to them when something breaks.
 
 Real API server, scheduler, controllers, operator and routers (one process a router pod, with the rights of its
-ServiceAccount); behind every engine pod a simulated engine, and a real redis-server for money and reviews. Requests are
-sent by the official `openai` client.
+ServiceAccount); behind every engine pod a simulated engine, a real redis-server for money and reviews, and a real
+Prometheus that scrapes them all by the product's own jobs and rules. Requests are sent by the official `openai` client.
 """
 
 import concurrent.futures
@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import urllib.parse
 import urllib.request
 from collections import Counter
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 import openai
 from rich.table import Table
 
+from heterofleet.metrics import rules
 from heterofleet.simulate import profile
 from heterofleet.simulate.api import Settings
 from heterofleet.simulate.faults import Faults
@@ -29,6 +31,8 @@ from testbed.datacentre import DataCentre, Simulated
 from testbed.demo import house
 from testbed.demo.house import FLEET, PLACE, Demo
 from testbed.demo.stage import StepFailed
+from testbed.podtargets import PodTargets
+from testbed.prometheus import PrometheusServer
 from testbed.redisserver import RedisServer
 from testbed.routerprocess import Routers
 
@@ -39,14 +43,17 @@ LOAD = 400
 """Requests of the act in which an engine is killed."""
 
 _redis: list[str] = []
+_prometheus: list[PrometheusServer] = []
+_things = contextlib.ExitStack()
 
 
 def play(*, keep: bool, folder: Path) -> None:
     """Play the chapter; with `keep` the cluster and the operator run on until the user ends them."""
-    acts = (_apply, _where, _kill, _break, _escalate, _cache, _budget, _review, _explain)
+    acts = (_apply, _where, _kill, _break, _escalate, _cache, _budget, _review, _explain, _count)
     with (
         tempfile.TemporaryDirectory(prefix="heterofleet-redis-") as place,
         RedisServer(Path(place)) as redis,
+        _things,
     ):
         _redis[:] = [f"127.0.0.1:{redis.port}"]
         house.play(
@@ -60,6 +67,9 @@ def play(*, keep: bool, folder: Path) -> None:
 
 
 def _centre(cluster: Cluster, folder: Path) -> DataCentre:
+    targets = _things.enter_context(PodTargets(cluster.api, folder / "targets.json"))
+    server = PrometheusServer(folder / "prometheus", scrapes=targets.jobs, rules=rules.file(scale=10))
+    _prometheus[:] = [_things.enter_context(server)]
     profiles = profile.load()
     settings = Settings(mean_tokens=24, load_seconds=0.0)
     simulated = Simulated(
@@ -250,6 +260,33 @@ def _explain(demo: Demo) -> None:
     demo.stage.show(done.stdout + done.stderr)
     demo.expect(done.returncode == 0, "the request is explained")
     demo.stage.proved("every decision of a request is in the log, in words")
+
+
+def _count(demo: Demo) -> None:
+    demo.stage.step("What Prometheus has of all this")
+    offered = f'heterofleet_router_offered_total{{namespace="{PLACE}",fleet="{FLEET}"}}'
+    questions = {
+        "requests offered, by class": f"sum by (class) ({offered})",
+        "tokens generated, by tier": f'sum by (tier) (vllm:generation_tokens_total{{fleet="{FLEET}"}})',
+        "escalations, by reason": f'sum by (reason) (heterofleet_router_escalations_total{{fleet="{FLEET}"}})',
+    }
+    demo.stage.until(
+        "it has scraped both classes", lambda: len(_asked(f"sum by (class) ({offered})")) == 2, within=20,
+        line=lambda: "scraping",
+    )  # fmt: skip
+    table = Table("signal", "of", "value")
+    for title, expression in questions.items():
+        for labels, value in _asked(expression):
+            table.add_row(title, labels, f"{value:,.0f}")
+    demo.stage.table(table)
+    demo.stage.proved("one Prometheus has routers and engines with the labels of their fleet, tier and instance")
+
+
+def _asked(expression: str) -> list[tuple[str, float]]:
+    """The values of an expression, each with its labels."""
+    query = urllib.parse.urlencode({"query": expression})
+    told = json.loads(_http(f"{_prometheus[0].url}/api/v1/query?{query}"))["data"]["result"]
+    return sorted((", ".join(series["metric"].values()), float(series["value"][1])) for series in told)
 
 
 def _serves(demo: Demo) -> bool:
