@@ -89,10 +89,11 @@ def _answered(heard: Heard, known: Known) -> Verdict:
     if heard.status == 200:
         return _given(heard, known)
     sentence = answers.error_of(heard.body)
-    if heard.status in (429, 503) and "retry-after" in heard.headers:
-        return Verdict(Kind.NO_PLACE, f"{heard.status} {sentence}")
     wanted = _SENTENCES.get(heard.status)
-    if wanted is None or not wanted.fullmatch(sentence):
+    after_attempts = wanted is not None and wanted.fullmatch(sentence) is not None
+    if heard.status in (429, 503) and "retry-after" in heard.headers and not after_attempts:
+        return Verdict(Kind.NO_PLACE, f"{heard.status} {sentence}")
+    if not after_attempts:
         return _wrong(f"{heard.status} {sentence}")
     if not known.troubles(None, heard.began, heard.ended):
         return _wrong(f"{heard.status} {sentence}, and no engine was in trouble")
@@ -144,12 +145,18 @@ def _given(heard: Heard, known: Known) -> Verdict:
         return Verdict(Kind.RIGHT)
     if heard.ask.stream:
         return Verdict(Kind.BAD_STREAM)
-    return Verdict(Kind.FLAWED) if _could_be_flawed(heard) else _wrong("a bad answer was not judged")
+    return Verdict(Kind.FLAWED) if _could_be_flawed(heard, known) else _wrong("a bad answer was not judged")
 
 
-def _could_be_flawed(heard: Heard) -> bool:
-    """A bad answer is given where its client pinned the tier, or after a better one was asked for."""
-    return asks.pinned(heard.ask) is Tier.SMALL or int(heard.header("attempts")) > 1
+def _could_be_flawed(heard: Heard, known: Known) -> bool:
+    """A bad answer is given where its client pinned the tier, after a better one was asked for, or in want of engines.
+
+    Only attempts that reached for an engine count: where the next tier has none that can be asked, the bad answer of
+    the only attempt is the best there is.
+    """
+    if asks.pinned(heard.ask) is Tier.SMALL or int(heard.header("attempts")) > 1:
+        return True
+    return bool(known.troubles(None, heard.began, heard.ended))
 
 
 def _cut(heard: Heard, said: Answer, known: Known) -> Verdict:

@@ -51,12 +51,13 @@ class PrometheusServer:
         rules: Manifest | None = None,
         interval: str = "1s",
         lookback: str = "5m",
+        port: int | None = None,
     ) -> None:
         program = debian.tool("prometheus")
         if program is None:
             raise MissingError
         folder.mkdir(parents=True, exist_ok=True)
-        self.port = ports.free(1)[0]
+        self.port = ports.free(1)[0] if port is None else port
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder, self._data = folder, folder / "data"
         self._configure(scrapes, rules, interval)

@@ -109,6 +109,7 @@ class Loads:
         self._known: dict[FleetKey, _Known] = {}
         self._routers: dict[FleetKey, int] = {}
         self._fresh: set[FleetKey] = set()
+        self._said = ""
 
     def note(self, standing: Standing, prompt_weight: float, windows: Mapping[Tier, float]) -> None:
         """A fleet is there, or is as its user has changed it."""
@@ -147,7 +148,6 @@ class Loads:
                 continue
             told = await reader.read_all(self._clock.now(), {key: self._routers.get(key, 0) for key in keys})
             if isinstance(told, Lost):
-                _log.warning("The load is not known: %s", told.sentence)
                 self._lose(keys, told)
                 continue
             await self._remember(reader, [key for key in keys if key in self._fresh][:REMEMBERED_A_LOOK])
@@ -201,6 +201,7 @@ class Loads:
         return Forecaster.of(points, known.windows[name], known.days)
 
     def _take(self, keys: list[FleetKey], told: Mapping[FleetKey, Signals]) -> None:
+        self._said = ""
         now = self._clock.seconds(self._clock.now().timestamp())
         for key in keys:
             known = self._known.get(key)
@@ -214,6 +215,9 @@ class Loads:
 
     def _lose(self, keys: list[FleetKey], lost: Lost) -> None:
         finding = Finding(_FINDINGS.get(lost.reason, Reason.METRICS_LOST), lost.sentence)
+        if lost.sentence != self._said and lost.reason is not Loss.NOT_CONFIGURED:
+            _log.warning("The load is not known: %s", lost.sentence)
+        self._said = lost.sentence
         for key in keys:
             if (known := self._known.get(key)) is not None:
                 known.signals, known.finding = None, finding

@@ -4,10 +4,10 @@ import os
 import sys
 from pathlib import Path
 
-from testbed.demo import chapter_fleet, chapter_router
+from testbed.demo import chapter_fleet, chapter_router, chapter_scaling
 from testbed.demo.stage import StepFailed
 
-CHAPTERS = {"fleet": chapter_fleet, "router": chapter_router}
+CHAPTERS = {"fleet": chapter_fleet, "router": chapter_router, "scaling": chapter_scaling}
 
 
 def main() -> int:

@@ -4,6 +4,7 @@ The test bed's nodes play pods and run no container, so the process stands in fo
 It has the rights of the chart's ServiceAccount and nothing more.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,15 @@ NAMESPACE = "heterofleet-system"
 ACCOUNT = "heterofleet-operator"
 
 
-def operator(cluster: Cluster, folder: Path) -> OperatorProcess:
-    """The operator, not yet started."""
+def operator(cluster: Cluster, folder: Path, more: Mapping[str, str]) -> OperatorProcess:
+    """The operator, not yet started; `more` is what the test bed adds to the chart's environment."""
     kubeconfig = cluster.service_account_kubeconfig(NAMESPACE, ACCOUNT, folder / "operator.kubeconfig")
     return OperatorProcess(
-        kubeconfig, lease_namespace=NAMESPACE, lease_name=ACCOUNT, environment=_environment(cluster), folder=folder
+        kubeconfig,
+        lease_namespace=NAMESPACE,
+        lease_name=ACCOUNT,
+        environment={**_environment(cluster), **more},
+        folder=folder,
     )
 
 

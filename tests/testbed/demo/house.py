@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,14 +99,27 @@ Act = Callable[[Demo], None]
 OpenCentre = Callable[[Cluster, Path], DataCentre]
 
 
-def play(title: str, acts: Sequence[Act], *, nodes: int, centre: OpenCentre, keep: bool, folder: Path) -> None:
-    """Play a chapter; with `keep` the cluster and the operator run on until the user ends them. Raises StepFailed."""
+def play(
+    title: str,
+    acts: Sequence[Act],
+    *,
+    nodes: int,
+    centre: OpenCentre,
+    keep: bool,
+    folder: Path,
+    values: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Play a chapter; with `keep` the cluster and the operator run on until the user ends them. Raises StepFailed.
+
+    `values` are the chart's; `environment` is of the test bed alone, for the operator's process.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     stage = Stage(title)
     with contextlib.ExitStack() as things:
         try:
-            demo = _bring_up(stage, folder, things, nodes, centre)
+            demo = _bring_up(stage, folder, things, nodes, centre, values or {}, environment or {})
             for act in acts:
                 act(demo)
         except (StepFailed, AssertionError, RuntimeError) as error:
@@ -120,12 +133,21 @@ def play(title: str, acts: Sequence[Act], *, nodes: int, centre: OpenCentre, kee
             _linger()
 
 
-def _bring_up(stage: Stage, folder: Path, things: contextlib.ExitStack, nodes: int, centre: OpenCentre) -> Demo:
+def _bring_up(
+    stage: Stage,
+    folder: Path,
+    things: contextlib.ExitStack,
+    nodes: int,
+    centre: OpenCentre,
+    values: Mapping[str, str],
+    environment: Mapping[str, str],
+) -> Demo:
     stage.step(f"A control plane with {nodes} A100 nodes of 8 GPUs, and the operator from its chart")
     cluster = things.enter_context(Cluster.start(nodes=nodes, loopback_pods=True, audit=True))
     cluster.kubectl("create", "namespace", PLACE)
     chart = str(ROOT / "charts" / "heterofleet")
     command = ["helm", "install", "heterofleet", chart, "--namespace", NAMESPACE, "--create-namespace", "--wait"]
+    command += [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
     stage.command(*command[:3], "charts/heterofleet", *command[4:])
     subprocess.run(
         [str(binaries.ensure().paths["helm"]), *command[1:]],
@@ -133,7 +155,7 @@ def _bring_up(stage: Stage, folder: Path, things: contextlib.ExitStack, nodes: i
         check=True,
         capture_output=True,
     )
-    operator = things.enter_context(charted.operator(cluster, folder))
+    operator = things.enter_context(charted.operator(cluster, folder, environment))
     opened = things.enter_context(centre(cluster, folder))
     stage.note("the operator runs as the chart's ServiceAccount; engines and routers answer on loopback")
     return Demo(stage, cluster, operator, opened, folder)
