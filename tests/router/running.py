@@ -67,14 +67,14 @@ class Running:
             return Answer(status, headers, await client.reader.read())
 
     async def metrics(self, name: str) -> dict[tuple[str, ...], float]:
-        """The values of one metric by its own labels, in the order of their names."""
+        """The values of one metric by its own labels, in the order of their names; of counters those above 0."""
         answer = await self.admin("/metrics")
         own = ("namespace", "fleet")
         return {
             tuple(value for label, value in sorted(sample.labels.items()) if label not in own): sample.value
             for family in text_string_to_metric_families(answer.body.decode())
             for sample in family.samples
-            if sample.name == f"heterofleet_router_{name}"
+            if sample.name == f"heterofleet_router_{name}" and (sample.value or not name.endswith("_total"))
         }
 
     def reconfigure(self, said: Mapping[str, Any]) -> None:
