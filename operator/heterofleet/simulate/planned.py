@@ -101,7 +101,12 @@ class Planned:
         )
         made = plan.plan(situation)
         self._memory, self.last, self.situation = made.memory, made, situation
-        return {tier: planned.count + self._spec.tier(tier).instances.warm for tier, planned in made.tiers.items()}
+        return {tier: self._with_warm(tier, planned.count) for tier, planned in made.tiers.items()}
+
+    def _with_warm(self, tier: Tier, count: int) -> int:
+        """Warm instances run beyond the count, within the tier's maximum."""
+        instances = self._spec.tier(tier).instances
+        return min(count + instances.warm, max(instances.most, count))
 
     def _tier(self, tier: Tier, seen: Seen) -> TierNow:
         pool, described = self._pools[tier], self._spec.tier(tier)
