@@ -114,7 +114,7 @@ images: setup ## the container images, where docker, podman or buildah works (AR
 release: testbed drift ## this version's chart, wheel and CRDs, kept under tests/fixtures/releases
 	@$(BIN)/python charts/release.py
 
-demo: testbed ## the product, step by step, on a real control plane (CHAPTER=fleet or router; KEEP=1 leaves it running)
+demo: testbed ## the product, step by step, on a real control plane (CHAPTER=fleet, router or scaling; KEEP=1 leaves it running)
 	@$(BIN)/python -m testbed.demo
 
 bench-control-plane: testbed ## the operator among 10, 100 and 1,000 fleets (about 40 minutes)

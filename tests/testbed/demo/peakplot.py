@@ -49,8 +49,8 @@ def draw(moments: Sequence[Moment], file: Path) -> Path:
         axes.plot(hours, foreseen, color=colour, linestyle=":", label="forecast, at most")
         axes.set_ylabel("work tokens/s")
         axes.set_title(f"{name} work and the {tier} tier", loc="left")
-        axes.set_ylim(bottom=0)
-        axes.legend(loc="upper left", frameon=False)
+        axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # Room for the legend above all lines.
+        axes.legend(loc="upper left", frameon=False, ncols=3)
     gpus.stackplot(
         hours,
         [[moment.gpus[tier] for moment in moments] for tier in _TIERS],
@@ -61,6 +61,7 @@ def draw(moments: Sequence[Moment], file: Path) -> Path:
     gpus.set_ylabel("GPUs")
     gpus.set_xlabel("time of day, h")
     gpus.set_title("GPUs held", loc="left")
-    gpus.legend(loc="upper left", frameon=False)
+    gpus.set_ylim(0, 1.3 * gpus.get_ylim()[1])
+    gpus.legend(loc="upper left", frameon=False, ncols=2)
     figure.savefig(file, dpi=110)
     return file
