@@ -40,7 +40,9 @@ _SENTENCES: Final = {
     502: re.compile(
         r"the engines gave no answer that can be passed on, (at the only attempt|after \d+ attempts) \(.+\)"
     ),
-    503: re.compile(r"no engine of this fleet could take the request, (at the only attempt|after \d+ attempts): .+"),
+    503: re.compile(
+        r"no engine of this fleet could take the request, (as none works|at the only attempt|after \d+ attempts): .+"
+    ),
     504: re.compile(r"no engine answered in time, (at the only attempt|after \d+ attempts): .+"),
 }
 
