@@ -91,6 +91,9 @@ class PlayedPrometheus:
         del url
         return self.offered if isinstance(self.offered, Lost) else self
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def tell(self, plan: float, act: float) -> None:
         self.offered = {RequestClass.PLAN: plan, RequestClass.ACT: act}
 

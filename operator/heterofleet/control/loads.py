@@ -67,6 +67,8 @@ class Readers(Protocol):
 
     def reader(self, url: str | None) -> Reader | Lost: ...
 
+    def close(self) -> None: ...
+
 
 class Queues(Protocol):
     """What routers say of their own queues: `metrics.scrape.Scrape`."""
@@ -129,12 +131,18 @@ class Loads:
 
     async def run(self) -> None:
         """Looks once a minute, for ever; a look that fails is told of by every fleet's next plan."""
-        while True:
-            try:
-                await self.look()
-            except Exception:  # noqa: BLE001 (a defect here must leave the fleets to their reconciles)
-                _log.exception("The load could not be looked at")
-            await asyncio.sleep(STEP_SECONDS / self._clock.scale)
+        try:
+            while True:
+                await self._look_safely()
+                await asyncio.sleep(STEP_SECONDS / self._clock.scale)
+        finally:
+            self._readers.close()
+
+    async def _look_safely(self) -> None:
+        try:
+            await self.look()
+        except Exception:  # noqa: BLE001 (a defect here must leave the fleets to their reconciles)
+            _log.exception("The load could not be looked at")
 
     async def look(self) -> None:
         """Reads every Prometheus that a fleet names, and then the history of fleets that are new."""
