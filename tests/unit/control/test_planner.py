@@ -1,0 +1,112 @@
+"""Plans are made beside the reconciles: what they learn, whom they wake, and what they tell."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from heterofleet.api.labels import FleetKey, Tier
+from heterofleet.control.standing import Start
+from unit.control.plannings import BEGIN, Planning, Queues, fleet, standing
+
+
+async def settled(planning: Planning, count: int = 1) -> None:
+    """A fleet of some load, planned until nothing changes any more."""
+    for _ in range(40):
+        await planning.plan(standing(fleet(), count=count))
+        planning.pass_(60)
+
+
+async def test_a_first_plan_wakes_its_fleet_and_the_same_again_wakes_nobody():
+    planning = Planning()
+    planning.prometheus.tell(plan=1.0, act=1.0)
+    assert await planning.plan(standing(fleet()))
+    await settled(planning)
+    assert not await planning.plan(standing(fleet()))
+
+
+async def test_a_decision_is_told_once_and_kept_with_its_figures():
+    planning = Planning()
+    planning.prometheus.tell(plan=1.0, act=1.0)
+    await planning.plan(standing(fleet()))
+    key = fleet().key
+    current = planning.planner.current(key)
+    assert current is not None
+    planning.prometheus.tell(plan=1.0, act=current.situation.tiers[Tier.SMALL].capacity * 3)
+    planning.pass_(60)
+    assert await planning.plan(standing(fleet()))
+    (news,) = planning.planner.take_news(key)
+    assert (news.tier, news.before, news.after, news.enforced) == (Tier.SMALL, 1, 3, True)
+    assert planning.planner.take_news(key) == ()
+    assert planning.planner.counts(fleet())[Tier.SMALL] == 3
+
+
+async def test_a_bound_that_the_user_lowers_holds_before_the_next_plan():
+    planning = Planning()
+    planning.prometheus.tell(plan=1.0, act=1.0)
+    await planning.plan(standing(fleet()))
+    assert planning.planner.counts(fleet(small={"instances": {"min": 4}}))[Tier.SMALL] == 4
+    assert planning.planner.counts(fleet(large={"instances": {"min": 0, "max": 0}}))[Tier.LARGE] == 0
+
+
+async def test_a_start_that_was_seen_to_begin_teaches_how_long_starts_take():
+    planning = Planning()
+    planning.prometheus.tell(plan=1.0, act=1.0)
+    began = BEGIN + timedelta(seconds=5)
+    await planning.plan(standing(fleet(), booting=(("p", began),)))
+    before = planning.lore.windows(standing(fleet()))
+    start = Start("p", began, began + timedelta(seconds=30))
+    await planning.plan(standing(fleet(), starts=(start,)))
+    after = planning.lore.windows(standing(fleet()))
+    assert after[Tier.SMALL] < before[Tier.SMALL]
+    await planning.plan(standing(fleet(), starts=(start,)))
+    assert planning.lore.windows(standing(fleet())) == after, "one start counts once"
+
+
+async def test_an_instance_that_ran_before_the_operator_came_teaches_nothing():
+    planning = Planning()
+    planning.prometheus.tell(plan=1.0, act=1.0)
+    await planning.plan(standing(fleet()))
+    before = planning.lore.windows(standing(fleet()))
+    old = Start("p", BEGIN - timedelta(days=9), BEGIN)
+    await planning.plan(standing(fleet(), starts=(old,)))
+    assert planning.lore.windows(standing(fleet())) == before
+
+
+async def test_another_model_begins_anew_and_another_bound_does_not():
+    planning = Planning()
+    began = BEGIN + timedelta(seconds=5)
+    await planning.plan(standing(fleet(), booting=(("p", began),)))
+    start = Start("p", began, began + timedelta(seconds=30))
+    await planning.plan(standing(fleet(), starts=(start,)))
+    learned = planning.lore.windows(standing(fleet()))
+    await planning.plan(standing(fleet(small={"instances": {"max": 7}})))
+    assert planning.lore.windows(standing(fleet())) == learned
+    await planning.plan(standing(fleet(small={"model": {"source": "hf://Qwen/Qwen3-8B"}})))
+    assert planning.lore.windows(standing(fleet())) != learned
+
+
+class Broken(Queues):
+    """A defect that meets the fleet of one router alone."""
+
+    async def router_queue(self, router: str) -> Mapping[Tier, float] | None:
+        if router == "10.0.0.9":
+            raise ArithmeticError("a defect")
+        return await super().router_queue(router)
+
+
+async def test_a_fleet_whose_plan_fails_does_not_stop_the_others(caplog: pytest.LogCaptureFixture):
+    planning = Planning(queues=Broken())
+    bad = replace(standing(fleet()), routers=("10.0.0.9",))
+    named = fleet().model_copy(update={"metadata": fleet().metadata.model_copy(update={"name": "other"})})
+    planning.planner.note(bad)
+    planning.planner.note(standing(named))
+    woken: asyncio.Queue[FleetKey] = asyncio.Queue()
+    running = asyncio.create_task(planning.planner.run(woken.put_nowait))
+    assert await woken.get() == named.key
+    running.cancel()
+    await asyncio.wait([running])
+    assert woken.empty()
+    assert "No plan could be made" in caplog.text
