@@ -149,7 +149,7 @@ async def test_what_the_router_refuses_is_an_exception_of_its_client(tmp_path, a
     ("code", "error"),
     [
         (400, openai.BadRequestError),
-        (403, openai.InternalServerError),
+        (403, openai.InternalServerError),  # It refuses the key of the router, not of the client.
         (422, openai.UnprocessableEntityError),
         (429, openai.InternalServerError),
         (500, openai.InternalServerError),

@@ -99,8 +99,8 @@ def _apply(demo: Demo) -> None:
 def _where(demo: Demo) -> None:
     demo.stage.step("Where requests go, and why: a hint, a model name, or the score of the request itself")
     asked = (
-        ("auto", "What is the capital of France?", None),
-        ("auto", "Prove step by step that there are infinitely many primes, and explain why each step holds.", None),
+        ("auto", "Write a haiku about autumn.", None),
+        ("auto", "Solve for x: 3x^2 - 12x + 9 = 0. Show every step.", None),
         ("plan", "Plan a migration of our database in five steps.", None),
         ("act", "Rename the variable x to total.", None),
         ("auto", "Translate 'good morning' into French.", {"x-heterofleet-class": "plan"}),
