@@ -21,7 +21,7 @@ from heterofleet.control.virtual import Clock
 from heterofleet.desired import engine
 from heterofleet.metrics.signals import Signals
 from heterofleet.planning import capacity, learning, startup, topology
-from heterofleet.planning.capacity import Capacity
+from heterofleet.planning.capacity import Capacity, Shape
 from heterofleet.planning.catalogue import Catalogue
 from heterofleet.planning.forecast import window_seconds
 from heterofleet.planning.learning import Learned, Minute
@@ -76,7 +76,7 @@ class Lore:
         """A minute was observed."""
         known = self._fleets[standing.fleet.key]
         if load.signals is not None:
-            minute = _minute(standing, load.signals, known, load)
+            minute = _minute(standing, load.signals, known, load, self._weight(standing, load.signals))
             known.learned = learning.after_minute(known.learned, minute)
         known.foreseen = {
             tier: made.upper for tier in Tier if (made := load.loads[CLASS_OF[tier]].forecast) is not None
@@ -129,6 +129,19 @@ class Lore:
             return replace(made, ready=count, booting=(), pending=0, draining=0, failed=0, placeable=None)
         return made
 
+    def _weight(self, standing: Standing, signals: Signals) -> float | None:
+        """Work of a prompt token by the mix of this minute: prefill and decode rates of engines, its requests' shape.
+
+        None where no engine's rates are known, or nothing runs.
+        """
+        found = []
+        for tier in Tier:
+            engine = capacity.rates(standing.fleet.spec.tier(tier), self._catalogue)
+            shape, running = _shape_of_requests(signals, tier), _running(signals, tier)
+            if engine is not None and shape is not None and running:
+                found.append(capacity.prompt_weight(engine, shape, running))
+        return sum(found) / len(found) if found else None
+
     def _begin(self, fleet: HeterogeneousDeployment) -> _Fleet:
         priors = {tier: capacity.prior(fleet.spec.tier(tier), self._catalogue) for tier in Tier}
         begun = learning.prior(
@@ -174,11 +187,25 @@ def _resumed(begun: Learned, fleet: HeterogeneousDeployment) -> Learned:
     )
 
 
-def _minute(standing: Standing, signals: Signals, known: _Fleet, load: Load) -> Minute:
+def _shape_of_requests(signals: Signals, tier: Tier) -> Shape | None:
+    tokens, requests = signals.offered.get(CLASS_OF[tier]), signals.requests.get(CLASS_OF[tier])
+    if tokens is None or not requests or not tokens.completion:
+        return None
+    return Shape(tokens.prompt / requests, tokens.completion / requests)
+
+
+def _running(signals: Signals, tier: Tier) -> float:
+    """Requests that an engine of a tier runs at once."""
+    seen = signals.tiers.get(tier)
+    return (seen.running_requests or 0.0) / seen.engines if seen is not None and seen.engines else 0.0
+
+
+def _minute(standing: Standing, signals: Signals, known: _Fleet, load: Load, weight_now: float | None) -> Minute:
     weight = known.learned.prompt_weight.value
     return Minute(
         served={tier: signals.tiers[tier].served_per_instance(weight) for tier in Tier if tier in signals.tiers},
         pressure={tier: _pressure(standing, signals, tier) for tier in Tier},
+        prompt_weight=weight_now,
         escalated=signals.escalation_rate(weight),
         spilled=signals.spill_over_rate(weight),
         covered=_covered(known, load),

@@ -7,9 +7,20 @@ from datetime import timedelta
 
 import pytest
 
+from heterofleet.api.conditions import Reason
 from heterofleet.api.labels import FleetKey, Tier
+from heterofleet.api.routing import RequestClass
+from heterofleet.control.loads import Load
 from heterofleet.control.standing import Start
+from heterofleet.metrics.signals import Signals, TierSignals, Tokens
+from heterofleet.planning import capacity
+from heterofleet.planning.capacity import Shape
+from heterofleet.planning.situation import ClassLoad
+from heterofleet.status import Finding
 from unit.control.plannings import BEGIN, Planning, Queues, fleet, standing
+from unit.desired import fleets
+
+A100 = {"placement": {"gpuProduct": "NVIDIA-A100-SXM4-80GB"}}
 
 
 async def settled(planning: Planning, count: int = 1) -> None:
@@ -63,6 +74,28 @@ async def test_a_start_that_was_seen_to_begin_teaches_how_long_starts_take():
     assert after[Tier.SMALL] < before[Tier.SMALL]
     await planning.plan(standing(fleet(), starts=(start,)))
     assert planning.lore.windows(standing(fleet())) == after, "one start counts once"
+
+
+async def test_the_weight_of_prompts_is_learned_from_the_shape_of_requests_and_the_engines_batch():
+    planning, seen = Planning(), standing(fleet(large=A100, small=A100))
+    planning.planner.note(seen)
+    signals = Signals(
+        age_seconds=1.0,
+        routers=1,
+        requests={RequestClass.ACT: 2.0},
+        offered={RequestClass.ACT: Tokens(prompt=4000.0, completion=200.0)},
+        tiers={Tier.SMALL: TierSignals(engines=1.0, running_requests=64.0)},
+    )
+    loads = dict.fromkeys(RequestClass, ClassLoad(None, None))
+    fresh = Finding(Reason.METRICS_FRESH, "")
+    before = planning.lore.told(seen.fleet.key).prompt_weight
+    for _ in range(50):
+        planning.lore.heed(seen, Load(loads, fresh, signals))
+    after = planning.lore.told(seen.fleet.key).prompt_weight
+    engine = capacity.rates(seen.fleet.spec.small, fleets.PLATFORM.catalogue)
+    assert engine is not None
+    assert before is None
+    assert after == pytest.approx(capacity.prompt_weight(engine, Shape(2000.0, 100.0), 64.0), rel=0.05)
 
 
 async def test_an_instance_that_ran_before_the_operator_came_teaches_nothing():
