@@ -87,9 +87,10 @@ def test_the_columns_tell_the_state_of_a_fleet(defined: Cluster, namespace: str)
     assert header.split() == ["NAME", "READY", "LARGE", "SMALL", "$/H", "REASON", "AGE"]
     assert row.split()[:-1] == ["chat", "True", "1/2", "4/4", "70.40", "AllReady"]
     header, row = defined.kubectl("get", "hetdep", "chat", "--namespace", namespace, "-o", "wide").splitlines()
-    assert header.split()[6:] == ["RATIO", "ENDPOINT", "MODEL", "AGE"]
-    assert row.split()[6:9] == [
+    assert header.split()[6:] == ["RATIO", "MODE", "ENDPOINT", "MODEL", "AGE"]
+    assert row.split()[6:10] == [
         "4",
+        "Enforce",
         "http://chat-router.default.svc:8080/v1",
         "hf://Qwen/Qwen3-235B-A22B-Instruct-2507-FP8",
     ]

@@ -27,10 +27,15 @@
 - name: HETEROFLEET_LEASE_RETRY_PERIOD_SECONDS
   value: {{ .Values.leaderElection.retryPeriodSeconds | quote }}
 {{- with .Values.prometheus }}
+{{- /* An empty value is not stored, and would be another one at each apply by somebody else. */}}
+{{- if .url }}
 - name: HETEROFLEET_PROMETHEUS_URL
   value: {{ .url | quote }}
+{{- end }}
+{{- if .allowedUrls }}
 - name: HETEROFLEET_PROMETHEUS_ALLOWED_URLS
   value: {{ join "," .allowedUrls | quote }}
+{{- end }}
 {{- if .bearerToken.secretName }}
 - name: HETEROFLEET_PROMETHEUS_TOKEN_FILE
   value: {{ printf "/etc/heterofleet/prometheus/%s" .bearerToken.key | quote }}
