@@ -78,7 +78,7 @@ def test_a_count_falls_only_after_the_hold_and_after_a_drain(ready, operator: Op
 
 def test_a_tick_at_constant_load_writes_nothing(ready, operator: Operator):
     site = first_plan(ready, operator)
-    loaded(site, operator, 2)
+    loaded(site, operator, 2.4)  # On no edge: there a real load's last digit would decide.
     for _ in range(30):
         operator.clock.ahead += timedelta(seconds=60)
         operator.plan()

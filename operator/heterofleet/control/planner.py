@@ -158,6 +158,7 @@ class Planner:
         made = plan.plan(situation)
         self._memories[key] = made.memory
         before = self._currents.get(key)
+        made = replace(made, bias=telling.steady_bias(0.0 if before is None else before.plan.bias, made.bias))
         fresh = self._keep(standing, situation, made, load)
         return before is None or fresh.news != () or _differs(before, fresh)
 

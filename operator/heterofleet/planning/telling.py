@@ -19,8 +19,8 @@ from heterofleet.planning import allinlarge
 from heterofleet.planning.situation import Forecast, ScalePlan, Situation
 
 TOLERANCE: Final = 0.05
-_TEXTS_OF_FIGURES: Final = frozenset({"message", "usd_per_hour"})
-"""Fields that say a number in words: they follow the numbers, and are no news by themselves."""
+_NO_NEWS: Final = frozenset({"message", "usd_per_hour", "candidate"})
+"""Fields that follow the numbers: what says them in words, and which of several equal models was a hair nearer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,16 @@ def settled(known: Told, fresh: Told) -> Told:
     return known
 
 
+def steady_bias(told: float, fresh: float) -> float:
+    """The bias for routers: what was told, unless the fresh one is two steps of a twentieth away, or none at all.
+
+    On the edge of a step the load's last digit would else be written to all routers each minute.
+    """
+    if told and round(fresh, 2) == 0:
+        return 0.0
+    return fresh if abs(fresh - told) >= 2 * TOLERANCE - 1e-9 else told
+
+
 def digits(value: float) -> float:
     """Three significant digits."""
     return float(f"{value:.3g}")
@@ -87,7 +97,7 @@ def near(known: Any, fresh: Any) -> bool:
         return type(known) is type(fresh) and all(
             near(getattr(known, name), getattr(fresh, name))
             for name in type(known).model_fields
-            if name not in _TEXTS_OF_FIGURES
+            if name not in _NO_NEWS
         )
     if isinstance(known, Mapping) and isinstance(fresh, Mapping):
         return known.keys() == fresh.keys() and all(near(known[key], fresh[key]) for key in known)

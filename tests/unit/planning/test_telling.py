@@ -64,3 +64,12 @@ def test_a_forecast_that_is_lost_or_found_is_news():
 
 def test_three_digits_are_told():
     assert [telling.digits(value) for value in (0.0, 1234.5, 0.012345, 99.96)] == [0.0, 1230.0, 0.0123, 100.0]
+
+
+def test_a_bias_on_the_edge_of_a_step_is_told_once():
+    told = 0.0
+    seen = []
+    for fresh in (0.05, 0.0, 0.05, 0.1, 0.05, 0.15, 0.2, 0.15, -0.1, -0.05, 0.0):
+        told = telling.steady_bias(told, fresh)
+        seen.append(told)
+    assert seen == [0.0, 0.0, 0.0, 0.1, 0.1, 0.1, 0.2, 0.2, -0.1, -0.1, 0.0]
