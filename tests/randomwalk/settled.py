@@ -118,6 +118,13 @@ class _Expected:
     total: int
 
 
+def _planned(seen: Seen, tier: Tier) -> int:
+    """The count of the plan as the status tells it, within the bounds of now; the minimum before the first plan."""
+    bounds, plan = seen.fleet.spec.tier(tier).instances, seen.fleet.status.plan
+    planned = 0 if plan is None else (plan.large if tier is Tier.LARGE else plan.small).instances
+    return max(bounds.min, min(planned, bounds.most))
+
+
 def _expected(seen: Seen, tier: Tier) -> _Expected | str:
     """The count of a tier by the contract: who sets it, then min, max and warm. A sentence where it is not settled."""
     spec = seen.fleet.spec.tier(tier)
@@ -129,7 +136,7 @@ def _expected(seen: Seen, tier: Tier) -> _Expected | str:
         return f"{name} does not exist"
     written: int = stored["spec"]["instances"]
     override = seen.fleet.status.large.override if tier is Tier.LARGE else seen.fleet.status.small.override
-    asked = spec.instances.min
+    asked = _planned(seen, tier)
     if seen.fleet.spec.scaling.writer(tier) is Writer.EXTERNAL:
         asked = written
     elif override is not None:

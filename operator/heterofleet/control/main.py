@@ -68,6 +68,7 @@ class Operator:
         self._metrics = metrics.Metrics()
         self._synced = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._working = asyncio.Event()
         self._active = False
         unguarded = KubeCluster(lease_link, write_seconds_left=lambda: math.inf, meter=self._metrics)
         self._election = leader.Election(unguarded, settings.lease, settings.identity)
@@ -143,14 +144,14 @@ class Operator:
         gc.freeze()
         await self._election.leading.wait()
         self._active = True
+        self._working.set()
         for key in self._cache.fleets():
             self._queue.add(key, urgent=not self._is_settled(key))
         await self._queue.run()
 
     async def _plan(self) -> None:
         """Plans from when the caches are full and the Lease is ours: a standby asks nobody anything."""
-        await self._synced.wait()
-        await self._election.leading.wait()
+        await self._working.wait()
         await self._reconciler.plan(self._fleet_changed)
 
     async def _finish(self, work: asyncio.Task[None]) -> None:
