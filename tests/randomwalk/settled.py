@@ -202,7 +202,7 @@ def _tier_count(seen: Seen, tier: Tier) -> int | None:
     status = seen.fleet.status.large if tier is Tier.LARGE else seen.fleet.status.small
     if seen.fleet.spec.scaling.writer(tier) is Writer.EXTERNAL or status.override is not None:
         return None
-    return seen.fleet.spec.tier(tier).instances.min
+    return _planned(seen, tier)
 
 
 def _stored_templates(seen: Seen) -> dict[tuple[Role, str], Template]:
