@@ -1,8 +1,9 @@
 """`make bench-control-plane`: the operator among a thousand fleets, on a real API server.
 
-Fleet = 1 group of 4 pods x 8 GPUs, 4 small pods, 2 routers and all child objects. Played nodes claim 512 GPUs and
-renew their leases every 10 minutes. BENCH_FLEETS (10,100,1000), BENCH_REST_SECONDS (600), BENCH_EDITS (300) and
-BENCH_STRANGERS (10000) shrink it for a quick look; targets stay as they are.
+Fleet = 1 group of 4 pods x 8 GPUs, 4 to 8 small pods, 2 routers and all child objects. Each has a constant load that a
+Prometheus tells of (`flow`), and a plan. Played nodes claim 512 GPUs and renew their leases every 10 minutes.
+BENCH_FLEETS (10,100,1000), BENCH_REST_SECONDS (600), BENCH_EDITS (300) and BENCH_STRANGERS (10000) shrink it for a
+quick look; targets stay as they are.
 """
 
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 from benchmarks import crowd
 from benchmarks.crowd import FLEETS, NAMESPACE, Crowd, wait
 from benchmarks.figures import Report, percentile
+from benchmarks.flow import Flow
 from testbed.api import Api, ApiError
 from testbed.audit import AuditLog, Write
 from testbed.controlplane import Cluster
@@ -28,6 +30,8 @@ SYSTEM = "heterofleet-system"
 ACCOUNTS = ("first", "second")
 """Two ServiceAccounts with the same rights, so that the audit log tells two operators apart."""
 LEASE_SECONDS = 15
+PLANNING_SECONDS = 75.0
+"""Within these each fleet is planned for once: an interval and its jitter, and the time it takes."""
 SERVER = {"max-requests-inflight": "1000", "service-cluster-ip-range": "10.0.0.0/16"}
 """The default range has 254 addresses, and a fleet takes two."""
 OUT = Path("build", "bench")
@@ -70,14 +74,17 @@ def main() -> int:
         "control-plane",
         ["make bench-control-plane"],
         [
-            f"{sizes[-1]} fleets, {sizes[-1] * crowd.PODS_A_FLEET} pods, {strangers} foreign pods and ConfigMaps each",
+            f"{sizes[-1]} fleets, at least {sizes[-1] * crowd.PODS_A_FLEET} pods,"
+            f" {strangers} foreign pods and ConfigMaps each",
+            "each fleet has a constant load of its own and a plan in force",
             "played nodes claim 512 GPUs and renew their leases every 10 minutes; everything shares one machine",
         ],
     )
     with tempfile.TemporaryDirectory(prefix="heterofleet-bench-") as folder:
         cluster = Cluster.start(loopback_pods=True, audit=True, slow_leases=True, apiserver=SERVER)
-        with cluster:
-            bench = _set_up(cluster, report, Path(folder))
+        fleets = Crowd(cluster, seed=7)
+        with cluster, Flow(Path(folder, "prometheus"), NAMESPACE, fleets.names) as flow:
+            bench = _set_up(cluster, fleets, report, Path(folder), flow.url)
             try:
                 for size in sizes:
                     _at_size(bench, size, last=size == sizes[-1], strangers=strangers)
@@ -88,7 +95,7 @@ def main() -> int:
     return 0
 
 
-def _set_up(cluster: Cluster, report: Report, folder: Path) -> Bench:
+def _set_up(cluster: Cluster, fleets: Crowd, report: Report, folder: Path, prometheus: str) -> Bench:
     for namespace in (NAMESPACE, crowd.STRANGERS, SYSTEM):
         create_namespace(cluster.api, namespace)
     cluster.kubectl("apply", "-f", str(ROOT / "crds"))
@@ -103,17 +110,18 @@ def _set_up(cluster: Cluster, report: Report, folder: Path) -> Bench:
             f"--serviceaccount={SYSTEM}:{account}",
         )
         kubeconfig = cluster.service_account_kubeconfig(SYSTEM, account, folder / f"{account}.kubeconfig")
-        lease = {
+        settings = {
             "HETEROFLEET_LEASE_DURATION_SECONDS": str(LEASE_SECONDS),
             "HETEROFLEET_LEASE_RENEW_DEADLINE_SECONDS": "10",
             "HETEROFLEET_LEASE_RETRY_PERIOD_SECONDS": "2",
+            "HETEROFLEET_PROMETHEUS_URL": prometheus,
         }
         operators[account] = OperatorProcess(
-            kubeconfig, lease_namespace=SYSTEM, environment=lease, folder=folder / account
+            kubeconfig, lease_namespace=SYSTEM, environment=settings, folder=folder / account
         )
     wait("the CRDs are served", lambda: _is_served(cluster.api), 30, 0.2)
     operators["first"].start()
-    return Bench(cluster, Crowd(cluster, seed=7), AuditLog(cluster.audit_log), report, folder, operators)
+    return Bench(cluster, fleets, AuditLog(cluster.audit_log), report, folder, operators)
 
 
 def _is_served(api: Api) -> bool:
@@ -131,7 +139,9 @@ def _at_size(bench: Bench, size: int, *, last: bool, strangers: int) -> None:
     bench.crowd.grow(size)
     wait(f"{size} fleets are Ready", lambda: bench.crowd.ready() >= size, 3600, 2.0)
     _say(f"{size} fleets Ready after {time.monotonic() - grown:.0f} s")
-    bench.settled()
+    wait(f"{size} fleets have a plan made of their load", lambda: bench.crowd.planned() >= size, 900, 5.0)
+    _say(f"{size} fleets planned after {time.monotonic() - grown:.0f} s")
+    bench.settled(PLANNING_SECONDS)
     suffix = "" if last else f"_at_{size}"
     if last:
         crowd.add_strangers(bench.cluster.api, strangers)
@@ -314,11 +324,14 @@ def _memory(bench: Bench) -> None:
 
 def _rest(bench: Bench) -> None:
     seconds = float(os.environ.get("BENCH_REST_SECONDS", "600"))
-    bench.settled(10)
+    bench.settled(PLANNING_SECONDS)
     _say(f"at rest for {seconds:.0f} s")
     bench.audit.skip()
     time.sleep(seconds)
-    bench.report.add("writes_at_rest", len(bench.writes()), "writes", 0)
+    written = bench.writes()
+    bench.report.add("writes_at_rest", len(written), "writes", 0)
+    bench.report.notes += [f"written at rest: {w.verb} {w.resource} {w.name}" for w in written[:20]]
+    bench.report.notes.append(f"fleets with a plan made of their load: {bench.crowd.planned()}")
     bench.report.notes.append(f"at rest was {seconds:.0f} s")
 
 

@@ -28,7 +28,7 @@ def name(index: int) -> str:
 
 
 def manifest(index: int) -> Manifest:
-    """One group of 4 pods x 8 GPUs, 4 small pods, 2 routers."""
+    """One group of 4 pods x 8 GPUs, 4 small pods or as many more as the plan wants, 2 routers."""
     placement = {"gpuProduct": A100}
     return {
         "apiVersion": "heterofleet.io/v1alpha1",
@@ -43,7 +43,7 @@ def manifest(index: int) -> Manifest:
             },
             "small": {
                 "model": {"source": "hf://Qwen/Qwen3-4B-Instruct-2507"},
-                "instances": {"min": 4},
+                "instances": {"min": 4, "max": 8},
                 "engine": {"maxModelLen": 32768},
                 "placement": placement,
             },
@@ -68,9 +68,17 @@ class Crowd:
         in_parallel(lambda i: self.api.create(FLEETS, manifest(i)), range(self.count, count))
         self.count = count
 
+    def names(self) -> list[str]:
+        """Of all fleets that were made."""
+        return [name(index) for index in range(self.count)]
+
+    def planned(self) -> int:
+        """Fleets whose plan is made of a load that is known."""
+        return sum(_condition(fleet, "MetricsAvailable") for fleet in self.api.items(FLEETS))
+
     def ready(self) -> int:
         """Fleets whose Ready is True."""
-        return sum(_is_ready(fleet) for fleet in self.api.items(FLEETS))
+        return sum(_condition(fleet, "Ready") for fleet in self.api.items(FLEETS))
 
     def edit(self, index: int, mark: str) -> None:
         """An edit that changes a child at once and restarts nothing: an annotation of the routers' Service."""
@@ -138,6 +146,6 @@ def wait(what: str, holds: Callable[[], bool], within: float, every: float = 1.0
     return time.monotonic() - started
 
 
-def _is_ready(fleet: Manifest) -> bool:
+def _condition(fleet: Manifest, name: str) -> bool:
     conditions = fleet.get("status", {}).get("conditions", [])
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    return any(c["type"] == name and c["status"] == "True" for c in conditions)
