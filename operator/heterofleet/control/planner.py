@@ -6,7 +6,7 @@
 
 A plan that changes nothing wakes nobody, so that a fleet at rest costs a tick and no reconcile. Nothing here must
 survive a restart: a new process holds every count for `stabilizationSeconds`, since it begins with the count in force
-as needed, and what was learned stands in the status.
+as needed, and what was learned and told stands in the status. It tells nothing else before it has asked Prometheus.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from typing import Final, Protocol
 
 from heterofleet.api.labels import FleetKey, Tier
 from heterofleet.api.planned import Decision
+from heterofleet.api.routing import Degrade
 from heterofleet.api.routing import Plan as RouterPlan
 from heterofleet.api.scaling import Mode
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
@@ -36,6 +37,8 @@ _log = logging.getLogger(__name__)
 
 JITTER: Final = 0.1
 LONGEST_SLEEP_SECONDS: Final = 1.0
+FIRST_SECONDS: Final = 10.0
+"""Between the ticks of a fleet about which Prometheus has not been asked yet."""
 AT_ONCE: Final = 8
 """Ticks that may wait for routers' answers at the same time."""
 
@@ -48,6 +51,8 @@ class Loads(Protocol):
     def note(self, standing: Standing, prompt_weight: float, windows: Mapping[Tier, float]) -> None: ...
 
     def forget(self, key: FleetKey) -> None: ...
+
+    def settled(self, key: FleetKey) -> bool: ...
 
     async def run(self) -> None: ...
 
@@ -111,11 +116,12 @@ class Planner:
         return {tier: max(bounds[tier].min, min(counts.get(tier, 0), bounds[tier].most)) for tier in Tier}
 
     def for_routers(self, fleet: HeterogeneousDeployment) -> RouterPlan:
-        """Bias and degradation of the plan in force; of one that only advises, none."""
-        made = self._currents.get(fleet.key)
-        if made is None or fleet.spec.mode is not Mode.ENFORCE:
+        """Bias and degradation of the plan in force, before the first as told; of one that only advises, none."""
+        if fleet.spec.mode is not Mode.ENFORCE:
             return RouterPlan()
-        return RouterPlan(bias=round(made.plan.bias, 2), degrade=made.plan.degrade)
+        made = self._currents.get(fleet.key)
+        bias, degrade = _told_to_routers(fleet) if made is None else (made.plan.bias, made.plan.degrade)
+        return RouterPlan(bias=round(bias, 2), degrade=degrade)
 
     def starts_take(self, key: FleetKey) -> Mapping[Tier, timedelta]:
         """What starts take by the real clock, as learned; empty before the first plan."""
@@ -156,9 +162,13 @@ class Planner:
         counts, memory = self._in_force(standing), self._memories.get(key, Memory())
         situation = self._lore.situation(standing, load, counts, memory)
         made = plan.plan(situation)
-        self._memories[key] = made.memory
         before = self._currents.get(key)
-        made = replace(made, bias=telling.steady_bias(0.0 if before is None else before.plan.bias, made.bias))
+        moves = any(made.tiers[tier].count != now.count for tier, now in situation.tiers.items())
+        if before is None and not load.settled and not moves:
+            return False
+        self._memories[key] = made.memory
+        told = _told_to_routers(standing.fleet)[0] if before is None else before.plan.bias
+        made = replace(made, bias=telling.steady_bias(told, made.bias))
         fresh = self._keep(standing, situation, made, load)
         return before is None or fresh.news != () or _differs(before, fresh)
 
@@ -207,13 +217,22 @@ class Planner:
         return taken
 
     def _interval(self, standing: Standing) -> timedelta:
-        seconds = standing.fleet.spec.scaling.interval_seconds / self._clock.scale
+        seconds = float(standing.fleet.spec.scaling.interval_seconds)
+        if not self._loads.settled(standing.fleet.key):
+            seconds = min(seconds, FIRST_SECONDS)
+        seconds /= self._clock.scale
         return timedelta(seconds=seconds * (1 + JITTER * (2 * self._chance() - 1)))
 
     def _pause(self) -> float:
         if not self._due:
             return LONGEST_SLEEP_SECONDS
         return min(max((self._due[0][0] - self._clock.now()).total_seconds(), 0.01), LONGEST_SLEEP_SECONDS)
+
+
+def _told_to_routers(fleet: HeterogeneousDeployment) -> tuple[float, Degrade]:
+    """Bias and degradation as the status has them."""
+    told = fleet.status.plan
+    return (0.0, Degrade.NONE) if told is None else (told.bias, told.degrade)
 
 
 def _differs(before: Current, fresh: Current) -> bool:

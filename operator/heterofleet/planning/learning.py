@@ -37,6 +37,9 @@ _MINUTES: Final = 30.0
 _FORECASTS: Final = 1000.0
 """Samples after which older ones are forgotten as fast as new ones come."""
 
+_RARE: Final = 50.0
+"""Samples that count as seen, and as good, of what is to be rare: one bad minute among the first is no rule yet."""
+
 _SHARE_STEP: Final = 0.01
 _SHARE_CUT: Final = 0.8
 
@@ -160,7 +163,7 @@ def after_minute(learned: Learned, minute: Minute) -> Learned:
         spill_over_rate=_shifted(learned.spill_over_rate, minute.spilled, _MINUTES),
         spill_over_share=_safe(learned.spill_over_share, minute.spilled, minute.pressure.get(Tier.LARGE)),
         forecast_error=_shifted(
-            learned.forecast_error, None if minute.covered is None else float(not minute.covered), _FORECASTS
+            learned.forecast_error, None if minute.covered is None else float(not minute.covered), _FORECASTS, _RARE
         ),
     )
 
@@ -206,10 +209,11 @@ def _scaled(known: Estimate, sample: float | None, bounds: Bounds, memory: float
     return Estimate(bounds.hold(known.value * ratio**gain), min(known.evidence + 1, memory))
 
 
-def _shifted(known: Estimate, sample: float | None, memory: float) -> Estimate:
+def _shifted(known: Estimate, sample: float | None, memory: float, seen: float = 0.0) -> Estimate:
+    """`seen` is evidence that is there from the first."""
     if not _usable(sample):
         return known
-    gain = 1 / (2 + known.evidence)
+    gain = 1 / (2 + seen + known.evidence)
     value = known.value + gain * (_SHARE_BOUNDS.hold(sample) - known.value)
     return Estimate(_SHARE_BOUNDS.hold(value), min(known.evidence + 1, memory))
 

@@ -108,7 +108,10 @@ def _followed(situation: Situation, tier: Tier, wish: Wish, extra: int) -> Wish:
         scaling=situation.spec.scaling,
         now=situation.now,
     )
-    return wish if moved.bound is None else wish.moved(moved.count, moved.bound, moved.sentence)
+    if moved.bound is None or max(moved.count, wish.count.need) <= wish.bounds.least:
+        # What holds a count at or below the tier's minimum holds nothing: the minimum does.
+        return wish
+    return wish.moved(moved.count, moved.bound, moved.sentence)
 
 
 def _load(work: float, capacity: float) -> float:

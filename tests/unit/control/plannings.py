@@ -43,7 +43,16 @@ class Planning:
     """The parts of a planner, put together."""
 
     def __init__(self, queues: Queues | None = None) -> None:
-        self.now, self.queues, self.prometheus = Now(), queues or Queues(), PlayedPrometheus()
+        self._begin(queues or Queues(), PlayedPrometheus(), Now())
+
+    def restarted(self) -> "Planning":
+        """A new process, which remembers nothing, in the same world."""
+        again = Planning.__new__(Planning)
+        again._begin(self.queues, self.prometheus, self.now)
+        return again
+
+    def _begin(self, queues: Queues, prometheus: PlayedPrometheus, now: Now) -> None:
+        self.now, self.queues, self.prometheus = now, queues, prometheus
         clock = Clock(self.now)
         self.loads = Loads(self.prometheus, self.queues, clock)
         self.lore = Lore(fleets.PLATFORM.catalogue, clock)

@@ -7,13 +7,15 @@ from datetime import timedelta
 
 import pytest
 
-from heterofleet.api.conditions import Reason
+from heterofleet.api.conditions import FleetStatus, Reason, TierStatus
 from heterofleet.api.labels import FleetKey, Tier
+from heterofleet.api.planned import Bound
 from heterofleet.api.routing import RequestClass
+from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.control.loads import Load
 from heterofleet.control.standing import Start
 from heterofleet.metrics.signals import Signals, TierSignals, Tokens
-from heterofleet.planning import capacity
+from heterofleet.planning import capacity, telling
 from heterofleet.planning.capacity import Shape
 from heterofleet.planning.situation import ClassLoad
 from heterofleet.status import Finding
@@ -36,6 +38,73 @@ async def test_a_first_plan_wakes_its_fleet_and_the_same_again_wakes_nobody():
     assert await planning.plan(standing(fleet()))
     await settled(planning)
     assert not await planning.plan(standing(fleet()))
+
+
+def told(planning: Planning, of: HeterogeneousDeployment) -> HeterogeneousDeployment:
+    """The fleet with the status that its last plan told."""
+    current = planning.planner.current(of.key)
+    assert current is not None
+    learned = {
+        tier: TierStatus(
+            startup_seconds=current.told.startup_seconds[tier], capacity_tokens_per_second=current.told.capacity[tier]
+        )
+        for tier in Tier
+    }
+    status = FleetStatus(
+        plan=current.told.plan,
+        forecast=current.told.forecast,
+        learned=current.told.learned,
+        large=learned[Tier.LARGE],
+        small=learned[Tier.SMALL],
+    )
+    return of.model_copy(update={"status": status})
+
+
+async def test_a_new_process_tells_nothing_before_it_has_asked_prometheus():
+    planning = Planning()
+    planning.prometheus.tell(plan=1.0, act=1.0)
+    await settled(planning)
+    known, again = told(planning, fleet()), planning.restarted()
+    assert known.status.plan is not None
+    biased = known.status.model_copy(update={"plan": known.status.plan.model_copy(update={"bias": 0.3})})
+    seen = standing(known.model_copy(update={"status": biased}))
+    again.planner.note(seen)
+    assert not await again.planner.tick(seen.fleet.key)
+    assert again.planner.current(seen.fleet.key) is None
+    assert again.planner.for_routers(seen.fleet).bias == 0.3
+    await again.loads.look()
+    assert await again.planner.tick(seen.fleet.key)
+
+
+async def test_a_queue_raises_a_count_before_prometheus_was_asked():
+    planning, seen = Planning(), standing(fleet())
+    planning.queues.waiting = {Tier.SMALL: 100_000.0}
+    planning.planner.note(seen)
+    assert await planning.planner.tick(seen.fleet.key)
+    assert planning.planner.counts(seen.fleet)[Tier.SMALL] > 1
+
+
+async def test_a_new_process_says_what_the_former_one_said_of_a_load_that_stayed():
+    planning = Planning()
+    planning.prometheus.tell(plan=1.0, act=1.0)
+    await settled(planning)
+    known, again = told(planning, fleet()), planning.restarted()
+    await again.plan(standing(known))
+    before, after = planning.planner.current(known.key), again.planner.current(known.key)
+    assert before is not None
+    assert after is not None
+    assert telling.settled(before.told, after.told) is before.told
+
+
+async def test_a_count_at_its_minimum_is_the_minimums_doing_from_the_first_plan_on():
+    planning, small = Planning(), {"instances": {"min": 4, "max": 8}}
+    planning.prometheus.tell(plan=1.0, act=1.0)
+    for _ in range(12):
+        await planning.plan(standing(fleet(small=small, large=small), count=4))
+        current = planning.planner.current(fleet().key)
+        assert current is not None
+        assert [count.bound for count in current.plan.tiers.values()] == [Bound.MINIMUM, Bound.MINIMUM]
+        planning.pass_(60)
 
 
 async def test_a_decision_is_told_once_and_kept_with_its_figures():

@@ -114,3 +114,7 @@ def test_what_was_learned_survives_in_the_status_with_three_digits():
 def test_a_fleet_that_observed_nothing_says_nothing():
     assert learning.told(BEGIN) == planned.Learned()
     assert learning.resumed(BEGIN, planned.Learned(), {}, {}) == BEGIN
+
+
+def test_one_bad_minute_among_the_first_is_no_rule():
+    assert after([minute(None, None, covered=False)]).forecast_error.value < 0.02
