@@ -94,7 +94,8 @@ router-compiled: setup ## the router's tests once more, against its modules comp
 # Played clusters share their machine with whatever else runs there. What failed is run once more by itself, and is
 # a failure if it fails again; the first report stays in the output for whoever hunts flakes.
 define against_a_cluster
-	@$(BIN)/python -m pytest -q $(1) || $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none $(1)
+	@$(BIN)/python -m pytest -q -o cache_dir=build/cache/$(1) $(1) || \
+	  $(BIN)/python -m pytest -q -o cache_dir=build/cache/$(1) --last-failed --last-failed-no-failures none $(1)
 endef
 
 cluster: testbed ## against a real API server
@@ -104,9 +105,13 @@ reconcile: testbed ## the operator's rules against a real API server
 	$(call against_a_cluster,tests/reconcile)
 
 random: testbed ## random walks over fleets, a few seeds (SEEDS=0-199 STEPS=50 for many)
-	@$(if $(SEEDS),$(BIN)/python -m randomwalk --seeds $(SEEDS) --steps $(or $(STEPS),50),$(BIN)/python -m pytest -q tests/randomwalk || $(BIN)/python -m pytest -q --last-failed tests/randomwalk)
+	@$(if $(SEEDS),$(BIN)/python -m randomwalk --seeds $(SEEDS) --steps $(or $(STEPS),50),$(BIN)/python -m pytest -q -o cache_dir=build/cache/random tests/randomwalk || $(BIN)/python -m pytest -q -o cache_dir=build/cache/random --last-failed tests/randomwalk)
 
-test: check unit supervisor metrics router router-compiled cluster reconcile random ## everything (< 20 min with warm caches)
+# Two at a time, since much of it waits: what plays a cluster beside what does not, as far as they last.
+SUITES := cluster check unit supervisor metrics reconcile router router-compiled random
+
+test: setup testbed ## everything (< 20 min with warm caches)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target $(SUITES)
 
 images: setup ## the container images, where docker, podman or buildah works (ARGS=... for the builder)
 	@$(BIN)/python images/build.py $(ARGS)

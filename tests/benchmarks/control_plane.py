@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import crowd
-from benchmarks.crowd import FLEETS, NAMESPACE, Crowd, wait
+from benchmarks.crowd import FLEETS, NAMESPACE, Crowd, changed, wait
 from benchmarks.figures import Report, percentile
 from benchmarks.flow import Flow
 from testbed.api import Api, ApiError
@@ -82,9 +82,10 @@ def main() -> int:
     )
     with tempfile.TemporaryDirectory(prefix="heterofleet-bench-") as folder:
         cluster = Cluster.start(loopback_pods=True, audit=True, slow_leases=True, apiserver=SERVER)
-        fleets = Crowd(cluster, seed=7)
-        with cluster, Flow(Path(folder, "prometheus"), NAMESPACE, fleets.names) as flow:
+        fleets, names = Crowd(cluster, seed=7), [crowd.name(index) for index in range(sizes[-1])]
+        with cluster, Flow(Path(folder, "prometheus"), NAMESPACE, names) as flow:
             bench = _set_up(cluster, fleets, report, Path(folder), flow.url)
+            flow.settle()
             try:
                 for size in sizes:
                     _at_size(bench, size, last=size == sizes[-1], strangers=strangers)
@@ -267,6 +268,7 @@ def _restart(bench: Bench, suffix: str) -> None:
     """A graceful restart with one edit made meanwhile: its reaction, then all fleets verified, and what was written."""
     operator = bench.operator("first")
     operator.stop()
+    before = bench.crowd.statuses()
     index = bench.crowd.random.randrange(bench.crowd.count)
     bench.crowd.edit(index, f"restart{suffix}")
     bench.audit.skip()
@@ -279,6 +281,7 @@ def _restart(bench: Bench, suffix: str) -> None:
     time.sleep(3)
     others = [w for w in bench.writes() if crowd.name(index) not in w.name]
     bench.report.add(f"restart_writes{suffix}", len(others), "writes", 0)
+    bench.report.notes += changed(before, bench.crowd.statuses())[:40]
 
 
 def _kill(bench: Bench, suffix: str) -> None:
@@ -311,7 +314,9 @@ def _two_writers(bench: Bench) -> None:
     crowd.in_parallel(lambda index: bench.crowd.edit(index, "woken"), indexes)
     paused.thaw()
     time.sleep(10)
-    bench.report.add("two_writers_writes", len(bench.writes("first")), "writes", 0)
+    written = bench.writes("first")
+    bench.report.add("two_writers_writes", len(written), "writes", 0)
+    bench.report.notes += [f"written by the woken one: {w.verb} {w.resource} {w.name} {w.time}" for w in written]
     bench.settled()
     bench.operators.pop("first").stop()
 
@@ -327,10 +332,12 @@ def _rest(bench: Bench) -> None:
     bench.settled(PLANNING_SECONDS)
     _say(f"at rest for {seconds:.0f} s")
     bench.audit.skip()
+    before = bench.crowd.statuses()
     time.sleep(seconds)
     written = bench.writes()
     bench.report.add("writes_at_rest", len(written), "writes", 0)
     bench.report.notes += [f"written at rest: {w.verb} {w.resource} {w.name}" for w in written[:20]]
+    bench.report.notes += changed(before, bench.crowd.statuses())[:40]
     bench.report.notes.append(f"fleets with a plan made of their load: {bench.crowd.planned()}")
     bench.report.notes.append(f"at rest was {seconds:.0f} s")
 

@@ -3,7 +3,7 @@
 import concurrent.futures
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from testbed.api import Api, ApiError
@@ -68,13 +68,13 @@ class Crowd:
         in_parallel(lambda i: self.api.create(FLEETS, manifest(i)), range(self.count, count))
         self.count = count
 
-    def names(self) -> list[str]:
-        """Of all fleets that were made."""
-        return [name(index) for index in range(self.count)]
-
     def planned(self) -> int:
         """Fleets whose plan is made of a load that is known."""
         return sum(_condition(fleet, "MetricsAvailable") for fleet in self.api.items(FLEETS))
+
+    def statuses(self) -> dict[str, Manifest]:
+        """The status of each fleet, by name."""
+        return {fleet["metadata"]["name"]: fleet.get("status", {}) for fleet in self.api.items(FLEETS)}
 
     def ready(self) -> int:
         """Fleets whose Ready is True."""
@@ -149,3 +149,24 @@ def wait(what: str, holds: Callable[[], bool], within: float, every: float = 1.0
 def _condition(fleet: Manifest, name: str) -> bool:
     conditions = fleet.get("status", {}).get("conditions", [])
     return any(c["type"] == name and c["status"] == "True" for c in conditions)
+
+
+def changed(before: dict[str, Manifest], after: dict[str, Manifest]) -> list[str]:
+    """What is told otherwise than before, a line a field: why a fleet at rest was written."""
+    lines = []
+    for fleet, status in after.items():
+        known, now = dict(_leaves(before.get(fleet, {}))), dict(_leaves(status))
+        fields = sorted(field for field in known.keys() | now.keys() if known.get(field) != now.get(field))
+        lines += [f"{fleet} {field}: {known.get(field)!r} -> {now.get(field)!r}" for field in fields]
+    return lines
+
+
+def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _leaves(each, f"{path}.{key}")
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _leaves(each, f"{path}[{each.get('type', index) if isinstance(each, dict) else index}]")
+    else:
+        yield path, value

@@ -121,6 +121,7 @@ def test_queues_raise_the_count_while_prometheus_is_silent(ready, operator: Oper
     operator.engines.queues = {labels.Tier.SMALL: 4_000.0}
     operator.plan()
     site.eventually(lambda: tier(site)["spec"]["instances"] > 1)
+    site.eventually(lambda: site.status().get("decisions"), message="the status follows the tier")
     assert site.status()["decisions"][0]["bound"] in ("Queue", "Maximum")
     assert site.status()["decisions"][0]["waitingTokens"] > 0
 
