@@ -281,7 +281,8 @@ def _restart(bench: Bench, suffix: str) -> None:
     time.sleep(3)
     others = [w for w in bench.writes() if crowd.name(index) not in w.name]
     bench.report.add(f"restart_writes{suffix}", len(others), "writes", 0)
-    bench.report.notes += changed(before, bench.crowd.statuses())[:40]
+    edited = crowd.name(index)
+    bench.report.notes += [line for line in changed(before, bench.crowd.statuses()) if not line.startswith(edited)][:40]
 
 
 def _kill(bench: Bench, suffix: str) -> None:
