@@ -85,7 +85,6 @@ def main() -> int:
         fleets, names = Crowd(cluster, seed=7), [crowd.name(index) for index in range(sizes[-1])]
         with cluster, Flow(Path(folder, "prometheus"), NAMESPACE, names) as flow:
             bench = _set_up(cluster, fleets, report, Path(folder), flow.url)
-            flow.settle()
             try:
                 for size in sizes:
                     _at_size(bench, size, last=size == sizes[-1], strangers=strangers)

@@ -9,17 +9,19 @@ it is, and moves.
 import http.server
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Self
 
 from heterofleet.metrics import rules
+from metrics.openmetrics import Text as OpenMetrics
 from testbed.prometheus import PrometheusServer, targets
 
 HISTORY_SECONDS: Final = 3 * 3600
 SCRAPE_SECONDS: Final = 15
-RATE_SECONDS: Final = 120
-"""Window of the recording rules' rates."""
+COUNTED_SECONDS: Final = 600
+"""Of the past that counters tell of, so that rates of five minutes are whole at once."""
+JOB: Final = "heterofleet-routers"
 ROUTERS_A_FLEET: Final = 2
 PROMPT_TOKENS: Final = 300
 COMPLETION_TOKENS: Final = 150
@@ -30,44 +32,59 @@ ACT_REQUESTS_PER_SECOND: Final = (5.0, 60.0, 110.0, 130.0)
 _R: Final = "heterofleet_router_"
 
 
+Sample = tuple[str, dict[str, str], float]
+"""Name, labels and value."""
+
+
 def page(names: list[str], namespace: str, seconds: float) -> str:
-    """The exposition of the fleets' routers, `seconds` after they began."""
-    by_name: dict[str, list[str]] = {}
-    for index, name in enumerate(names):
-        for router in range(ROUTERS_A_FLEET):
-            pod = f'namespace="{namespace}",fleet="{name}",pod="{name}-router-{router}"'
-            for metric, labels, value in _counters(index, seconds / ROUTERS_A_FLEET):
-                by_name.setdefault(metric, []).append(f"{metric}{{{pod}{labels}}} {value:.3f}")
-    return "".join(
-        f"# TYPE {metric} {'counter' if metric.endswith('_total') else 'gauge'}\n" + "\n".join(lines) + "\n"
-        for metric, lines in by_name.items()
-    )
+    """The exposition of the fleets' routers, which began so many `seconds` ago."""
+    lines: list[str] = []
+    for metric, labels, value in _samples(names, namespace, seconds):
+        if not lines or not lines[-1].startswith(f"{metric}{{"):
+            lines.append(f"# TYPE {metric} {'counter' if metric.endswith('_total') else 'gauge'}")
+        written = ",".join(f'{name}="{value}"' for name, value in labels.items())
+        lines.append(f"{metric}{{{written}}} {value:.3f}")
+    return "\n".join(lines) + "\n"
 
 
-def _counters(index: int, seconds: float) -> Iterator[tuple[str, str, float]]:
-    """Name, labels and value of what a router of that fleet tells."""
-    yield f"{_R}connections", "", 1.0
+def _samples(names: list[str], namespace: str, seconds: float) -> list[Sample]:
+    """What all routers tell, those of a name together."""
+    told = [
+        (metric, {"namespace": namespace, "fleet": name, "pod": f"{name}-router-{router}", **labels}, value)
+        for index, name in enumerate(names)
+        for router in range(ROUTERS_A_FLEET)
+        for metric, labels, value in _told(index, seconds / ROUTERS_A_FLEET)
+    ]
+    return sorted(told, key=lambda sample: sample[0])
+
+
+def _told(index: int, seconds: float) -> Iterator[Sample]:
+    """What a router of that fleet tells."""
+    yield f"{_R}connections", {}, 1.0
     for request_class, tier, rate in (("plan", "large", PLAN_REQUESTS_PER_SECOND), ("act", "small", _act(index))):
-        requests, of_class = rate * seconds, f',class="{request_class}"'
-        of_tier = f'{of_class},tier="{tier}"'
+        requests, of_class = rate * seconds, {"class": request_class}
+        of_tier = {**of_class, "tier": tier}
         yield f"{_R}offered_total", of_class, requests
-        yield f"{_R}requests_total", f'{of_tier},outcome="ok"', requests
+        yield f"{_R}requests_total", {**of_tier, "outcome": "ok"}, requests
         yield f"{_R}prompt_tokens_total", of_tier, requests * PROMPT_TOKENS
         yield f"{_R}completion_tokens_total", of_tier, requests * COMPLETION_TOKENS
 
 
-def history(names: Iterable[str], namespace: str, until: int) -> str:
-    """What the recording rules would have made of the last hours, as OpenMetrics; `until` is in seconds."""
-    lines = []
+def history(names: list[str], namespace: str, instance: str, until: int) -> str:
+    """The hours before `until`, in seconds, as OpenMetrics: the signals of each minute, and the last counters."""
+    text = OpenMetrics()
+    minutes, scrapes = range(until - HISTORY_SECONDS, until, 60), range(until - COUNTED_SECONDS, until, SCRAPE_SECONDS)
     kinds = ((rules.OFFERED_PROMPT, PROMPT_TOKENS), (rules.OFFERED_COMPLETION, COMPLETION_TOKENS))
     for metric, tokens in kinds:
-        lines.append(f"# TYPE {metric} gauge")
         for index, name in enumerate(names):
             for request_class, rate in (("plan", PLAN_REQUESTS_PER_SECOND), ("act", _act(index))):
-                labels = f'namespace="{namespace}",fleet="{name}",class="{request_class}"'
-                value = f"{metric}{{{labels}}} {rate * tokens:.3f}"
-                lines += [f"{value} {at}" for at in range(until - HISTORY_SECONDS, until, 60)]
-    return "\n".join(lines)
+                labels = {"namespace": namespace, "fleet": name, "class": request_class}
+                text.put(metric, [(at, rate * tokens) for at in minutes], **labels)
+    counted = [(at, _samples(names, namespace, at - until + HISTORY_SECONDS)) for at in scrapes]
+    for place, (metric, labels, _) in enumerate(counted[0][1]):
+        points = [(at, samples[place][2]) for at, samples in counted]
+        text.put(metric, points, **labels, job=JOB, instance=instance)
+    return str(text)
 
 
 def _act(index: int) -> float:
@@ -81,11 +98,12 @@ class Flow:
     """
 
     def __init__(self, folder: Path, namespace: str, names: list[str]) -> None:
-        self._began = began = time.monotonic()
+        until = int(time.time()) // 60 * 60
+        began = until - HISTORY_SECONDS
 
         class Page(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                text = page(names, namespace, time.monotonic() - began).encode()
+                text = page(names, namespace, time.time() - began).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "text/plain; version=0.0.4")
                 self.send_header("Content-Length", str(len(text)))
@@ -96,11 +114,10 @@ class Flow:
                 """A scrape is no news."""
 
         self._page = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
-        job = targets("heterofleet-routers", [f"127.0.0.1:{self._page.server_port}"]) | {"honor_labels": True}
-        self._prometheus = PrometheusServer(
-            folder, scrapes=[job], rules=rules.file(), interval=f"{SCRAPE_SECONDS}s", lookback="5m"
-        )
-        self._prometheus.backfill(history(names, namespace, int(time.time()) // 60 * 60))
+        instance = f"127.0.0.1:{self._page.server_port}"
+        job = targets(JOB, [instance]) | {"honor_labels": True}
+        self._prometheus = PrometheusServer(folder, scrapes=[job], rules=rules.file(), interval=f"{SCRAPE_SECONDS}s")
+        self._prometheus.backfill(history(names, namespace, instance, until))
         self.url = self._prometheus.url
         self._thread = threading.Thread(target=self._page.serve_forever, name="the routers' metrics", daemon=True)
 
@@ -108,10 +125,6 @@ class Flow:
         self._thread.start()
         self._prometheus.start()
         return self
-
-    def settle(self) -> None:
-        """Wait until every rate is one of its whole window."""
-        time.sleep(max(0.0, RATE_SECONDS + 2 * SCRAPE_SECONDS - (time.monotonic() - self._began)))
 
     def __exit__(self, *_: object) -> None:
         self._prometheus.stop()
