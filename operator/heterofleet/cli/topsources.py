@@ -1,0 +1,157 @@
+"""Where `top` learns what flows: each fleet's routers through the API server's proxy, or one Prometheus for all.
+
+What cannot be asked is not known, never zero; `Flows.note` says why, for a person who wonders at the dashes.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from heterofleet.api.labels import COMPONENT, FLEET, METRICS_PORT, Component, FleetKey, Tier
+from heterofleet.cli.access import Api
+from heterofleet.cli.errors import CliError, UsageError
+from heterofleet.cli.topflow import Flow, Look, flow, look
+from heterofleet.cluster import errors
+
+if TYPE_CHECKING:
+    from heterofleet.metrics.prometheus import Prometheus
+
+MOST_ASKED: Final = 40
+"""Fleets whose routers are asked one by one; beyond, a picture would take longer than people look at it."""
+AT_ONCE: Final = 16
+
+
+class Flows(NamedTuple):
+    """What is known, by fleet, and a sentence on what is not."""
+
+    of: Mapping[FleetKey, Flow]
+    note: str = ""
+
+
+class Source(Protocol):
+    """Asked once for each picture."""
+
+    async def flows(self, keys: Sequence[FleetKey]) -> Flows: ...
+
+
+@dataclass
+class Routers:
+    """Asks routers' metrics through the API server; rates are between this picture and the one before.
+
+    `namespace` None is all; `clock` tells seconds. The first picture of a run looks twice, `pause` apart, since one
+    look knows no rate.
+    """
+
+    api: Api
+    namespace: str | None
+    clock: Callable[[], float]
+    pause: Callable[[], Any]
+    _before: Mapping[FleetKey, Mapping[str, Look]] = field(default_factory=dict)
+
+    async def flows(self, keys: Sequence[FleetKey]) -> Flows:
+        if len(keys) > MOST_ASKED:
+            note = f"Of more than {MOST_ASKED} fleets the flow is asked of Prometheus alone: --prometheus URL."
+            return Flows({}, note)
+        try:
+            if not self._before:
+                self._before = await self._look(keys)
+                if any(self._before.values()):
+                    await self.pause()
+            now = await self._look(keys)
+        except errors.Forbidden:
+            return Flows({}, "The flow is not shown: you may not read pods, or not their proxy (pods/proxy).")
+        before, self._before = self._before, now
+        return Flows({key: flow(before.get(key, {}), looks) for key, looks in now.items() if looks})
+
+    async def _look(self, keys: Sequence[FleetKey]) -> Mapping[FleetKey, Mapping[str, Look]]:
+        where = f"/api/v1/namespaces/{self.namespace}/pods" if self.namespace else "/api/v1/pods"
+        pods = await self.api.list(where, {"labelSelector": f"{COMPONENT}={Component.ROUTER}"})
+        found: dict[FleetKey, dict[str, Look]] = {key: {} for key in keys}
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def ask(key: FleetKey, name: str) -> None:
+            path = f"/api/v1/namespaces/{key.namespace}/pods/{name}:{METRICS_PORT}/proxy/metrics"
+            async with gate:
+                # A router that starts, ends, or is out of the server's reach is one of which nothing is known.
+                with contextlib.suppress(errors.NotFound, errors.Unavailable, errors.Invalid):
+                    seen = look(await self.api.text(path), self.clock())
+                    if seen is not None:
+                        found[key][name] = seen
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for pod in pods:
+                    key = FleetKey(pod["metadata"]["namespace"], pod["metadata"]["labels"].get(FLEET, ""))
+                    if key in found and (pod.get("status") or {}).get("phase") == "Running":
+                        group.create_task(ask(key, pod["metadata"]["name"]))
+        except* errors.ClusterError as failed:
+            raise failed.exceptions[0] from failed
+        return found
+
+
+_BY: Final = "sum by (namespace, fleet"
+_RATE: Final = "(rate(heterofleet_router_"
+_QUERIES: Final[Mapping[str, str]] = {
+    "queue": f"{_BY}, tier) (heterofleet_router_queue_requests)",
+    "in_flight": f"{_BY}, tier) (heterofleet_router_in_flight_requests)",
+    "requests": f"{_BY}) {_RATE}offered_total[2m]))",
+    "tokens": f"{_BY}) {_RATE}prompt_tokens_total[2m])) + {_BY}) {_RATE}completion_tokens_total[2m]))",
+    "escalation": f'{_BY}) {_RATE}escalations_total[10m])) / {_BY}) {_RATE}offered_total{{class="act"}}[10m]))',
+}
+
+
+@dataclass(frozen=True)
+class FromPrometheus:
+    """Asks one Prometheus five questions for all fleets."""
+
+    prometheus: "Prometheus"
+
+    async def flows(self, keys: Sequence[FleetKey]) -> Flows:
+        from heterofleet.metrics.samples import Lost, absurd, fleet_of  # noqa: PLC0415  numpy, for those who ask one
+
+        answers = await asyncio.gather(*(self.prometheus.instant(expression) for expression in _QUERIES.values()))
+        known: dict[FleetKey, dict[str, dict[str, float]]] = {}
+        for name, answer in zip(_QUERIES, answers, strict=True):
+            if isinstance(answer, Lost):
+                return Flows({}, f"The flow is not shown: {answer.sentence}.")
+            for sample in answer:
+                key = fleet_of(sample.labels)
+                if key is not None and not absurd(sample.value):
+                    known.setdefault(key, {}).setdefault(name, {})[sample.labels.get("tier", "")] = sample.value
+        told = {key: _flow(known[key]) for key in keys if key in known}
+        return Flows(told, "" if told or not keys else "Prometheus knows none of these fleets: does it scrape routers?")
+
+
+def _flow(known: Mapping[str, Mapping[str, float]]) -> Flow:
+    by_tier = {
+        name: {Tier(tier): value for tier, value in known.get(name, {}).items() if tier in set(Tier)}
+        for name in ("queue", "in_flight")
+    }
+    return Flow(
+        queue=by_tier["queue"],
+        in_flight=by_tier["in_flight"],
+        requests_per_second=known.get("requests", {}).get(""),
+        tokens_per_second=known.get("tokens", {}).get(""),
+        escalation_rate=known.get("escalation", {}).get(""),
+    )
+
+
+@contextlib.asynccontextmanager
+async def prometheus(url: str) -> AsyncIterator[FromPrometheus]:
+    """The Prometheus at an address. Raises UsageError for what is none, CliError where its client is not installed."""
+    try:
+        from heterofleet.metrics.prometheus import HttpPrometheus  # noqa: PLC0415  the operator's client
+        from heterofleet.metrics.source import Source as Address  # noqa: PLC0415
+    except ImportError as exc:
+        raise CliError(f"{exc.name} is not installed: pip install 'heterofleet[operator]'") from exc
+    try:
+        address = Address(url=url, timeout_seconds=5)
+    except ValueError as exc:
+        raise UsageError(f"--prometheus {url}: is no address of a Prometheus, write http://HOST:PORT") from exc
+    client = HttpPrometheus(address)
+    try:
+        yield FromPrometheus(client)
+    finally:
+        client.close()
