@@ -16,6 +16,9 @@ exit codes: 0 done, 1 failed or found errors, 2 wrong usage.
 Colours are off when NO_COLOR is set or the output is not a terminal.
 """
 
+TOP_ORDERS: Final = ("name", "queue", "flight", "requests", "tokens", "escalation", "money", "missing")
+"""What `top` sorts by."""
+
 
 class Parser(argparse.ArgumentParser):
     """argparse that names the command which was nearly typed."""
@@ -93,6 +96,16 @@ def _add_reading(commands: "Commands[Parser]") -> None:
     status.add_argument("-A", "--all-namespaces", action="store_true", help="fleets of every namespace")
     status.add_argument("-w", "--watch", action="store_true", help="keep showing until interrupted")
     _add_output(status, ("table", "json", "yaml", "name"))
+    top = _command(commands, "top", "top", "show fleets live: instances, queues, flow and money", parents=[cluster])
+    top.add_argument("fleet", nargs="?", metavar="FLEET", help="show this one alone")
+    top.add_argument("-A", "--all-namespaces", action="store_true", help="fleets of every namespace")
+    top.add_argument("--once", action="store_true", help="show one picture and end, as in a pipe")
+    top.add_argument("--interval", type=_interval, default=2.0, metavar="SECONDS", help="between pictures; 2")
+    top.add_argument(
+        "--sort", choices=TOP_ORDERS, default="name", help="largest first, but for name; name unless given"
+    )
+    top.add_argument("--prometheus", metavar="URL", help="ask it for the flow, in place of each fleet's routers")
+    _add_output(top, ("table", "json", "yaml"))
     doctor = _command(commands, "doctor", "doctor", "check what a fleet needs of a cluster", parents=[cluster])
     _add_output(doctor)
 
@@ -108,6 +121,22 @@ def _add_acting(commands: "Commands[Parser]") -> None:
 
 
 def _add_explaining(commands: "Commands[Parser]") -> None:
+    decisions = _command(
+        commands, "explain", "explain", "say why a fleet's counts are what they are", parents=[_cluster()]
+    )
+    decisions.add_argument("fleet", metavar="FLEET")
+    decisions.add_argument("--last", type=_positive, default=5, metavar="NUMBER", help="decisions told; 5 unless given")
+    _add_output(decisions, ("text", "json", "yaml"))
+    difference = _command(
+        commands,
+        "diff",
+        "diff",
+        "compare fleets in files with the cluster, and say what would roll",
+        parents=[_cluster()],
+    )
+    difference.add_argument("files", nargs="+", metavar="FILE", help="YAML or JSON, a folder of them, or - for stdin")
+    difference.add_argument("--exit-code", action="store_true", help="end with 1 where something differs, as git does")
+    _add_output(difference, ("text", "json", "yaml"))
     explain = _command(
         commands, "explain-request", "explainrequest", "say what a router did with a request, from its access log"
     )
@@ -219,6 +248,17 @@ def _add_reading_of_traces(simulate: Parser) -> None:
     )
 
 
+def _interval(given: str) -> float:
+    return _within(given, 0.5, 3600)
+
+
+def _positive(given: str) -> int:
+    number = _within(given, 1, 1e6)
+    if number != int(number):
+        raise argparse.ArgumentTypeError(f"{given} is not a whole number")
+    return int(number)
+
+
 def _days(given: str) -> float:
     return _within(given, 1 / 1440, 1000)
 
@@ -236,7 +276,10 @@ def _rate(given: str) -> float:
 
 
 def _within(given: str, least: float, most: float) -> float:
-    number = float(given)
+    try:
+        number = float(given)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{given!r} is not a number") from None
     if not least <= number <= most:
         raise argparse.ArgumentTypeError(f"{given} is not between {least:g} and {most:g}")
     return number
