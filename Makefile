@@ -2,7 +2,7 @@
 # into .venv and the user's cache folder.
 .DEFAULT_GOAL := help
 .PHONY: help setup lock testbed generate drift lint check build unit supervisor metrics router test-engine soak-router \
-  cluster reconcile random test images release demo bench-control-plane bench-router bench-scaling clean
+  cluster reconcile random test images release demo bench-control-plane bench-router bench-scaling bench-cli clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -125,6 +125,9 @@ bench-router: setup ## the router beside nginx, vllm-router and LiteLLM, each al
 
 bench-scaling: setup ## forecast and plan against HPA, KEDA and the oracle on real traces (about 4 minutes; ARGS=--variants)
 	@$(BIN)/python -m benchmarks.scaling $(ARGS)
+
+bench-cli: testbed ## how long the command line takes, also before 1,000 fleets on a real API server (about 3 minutes)
+	@$(BIN)/python -m benchmarks.cli
 
 clean: ## remove what was built in the tree; caches outside it stay
 	@rm -rf build dist
