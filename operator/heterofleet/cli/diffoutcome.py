@@ -12,7 +12,8 @@ from heterofleet.cli.access import Api
 from heterofleet.cli.difffields import Field, Roll
 from heterofleet.cluster import errors
 
-_UNKNOWN_FIELD: Final = re.compile(r'unknown field "([^"]+)"')
+_UNKNOWN_FIELD: Final = re.compile(r'unknown field "([^"]+)"|(?<=: )\.(\S+): field not declared in schema')
+"""A merge patch is refused with the first sentence, behind the whole object; an apply with the second."""
 
 _PREFIX: Final = re.compile(r'^\S+ "[^"]+" is invalid: ')
 """The server names the object again, which stands at the head of the line."""
@@ -83,7 +84,7 @@ def _sentence(error: errors.ClusterError) -> str:
     """A field that we know and the server does not is one of a newer resource definition than the cluster's."""
     unknown = _UNKNOWN_FIELD.findall(str(error))
     if unknown:
-        named = ", ".join(unknown)
+        named = ", ".join(merged or applied for merged, applied in unknown)
         return (
             f"the cluster's resource definition is older and has no {named}: upgrade Heterofleet there, or leave it out"
         )

@@ -49,6 +49,7 @@ class Routers:
     clock: Callable[[], float]
     pause: Callable[[], Any]
     _before: Mapping[FleetKey, Mapping[str, Look]] = field(default_factory=dict)
+    _running: int = 0
 
     async def flows(self, keys: Sequence[FleetKey]) -> Flows:
         if len(keys) > MOST_ASKED:
@@ -60,35 +61,53 @@ class Routers:
                 if any(self._before.values()):
                     await self.pause()
             now = await self._look(keys)
-        except errors.Forbidden:
-            return Flows({}, "The flow is not shown: you may not read pods, or not their proxy (pods/proxy).")
+        except errors.Forbidden as error:
+            return Flows({}, f"The flow is not shown: {error}.")
         before, self._before = self._before, now
-        return Flows({key: flow(before.get(key, {}), looks) for key, looks in now.items() if looks})
+        told = {key: flow(before.get(key, {}), looks) for key, looks in now.items() if looks}
+        return Flows(told, _UNREACHED if self._running and not told else "")
 
     async def _look(self, keys: Sequence[FleetKey]) -> Mapping[FleetKey, Mapping[str, Look]]:
         where = f"/api/v1/namespaces/{self.namespace}/pods" if self.namespace else "/api/v1/pods"
         pods = await self.api.list(where, {"labelSelector": f"{COMPONENT}={Component.ROUTER}"})
         found: dict[FleetKey, dict[str, Look]] = {key: {} for key in keys}
         gate = asyncio.Semaphore(AT_ONCE)
+        self._running = 0
 
         async def ask(key: FleetKey, name: str) -> None:
             path = f"/api/v1/namespaces/{key.namespace}/pods/{name}:{METRICS_PORT}/proxy/metrics"
             async with gate:
                 # A router that starts, ends, or is out of the server's reach is one of which nothing is known.
-                with contextlib.suppress(errors.NotFound, errors.Unavailable, errors.Invalid):
+                try:
                     seen = look(await self.api.text(path), self.clock())
-                    if seen is not None:
-                        found[key][name] = seen
+                except errors.ClusterError as error:
+                    if _is_about_rights(error):
+                        raise
+                    return
+                if seen is not None:
+                    found[key][name] = seen
 
         try:
             async with asyncio.TaskGroup() as group:
                 for pod in pods:
                     key = FleetKey(pod["metadata"]["namespace"], pod["metadata"]["labels"].get(FLEET, ""))
                     if key in found and (pod.get("status") or {}).get("phase") == "Running":
+                        self._running += 1
                         group.create_task(ask(key, pod["metadata"]["name"]))
         except* errors.ClusterError as failed:
             raise failed.exceptions[0] from failed
         return found
+
+
+_UNREACHED: Final = (
+    f"No router answered the API server: a NetworkPolicy may keep it from their port {METRICS_PORT}."
+    " A Prometheus knows the flow, too: --prometheus URL."
+)
+
+
+def _is_about_rights(error: errors.ClusterError) -> bool:
+    """A refusal of the API server names the user and the right; what is in between it and a pod says other things."""
+    return isinstance(error, errors.Forbidden) and "cannot get resource" in str(error)
 
 
 _BY: Final = "sum by (namespace, fleet"

@@ -20,6 +20,7 @@ class StoredApi:
         self.merged: list[tuple[str, Manifest]] = []
         self.down = False
         self.denied: frozenset[tuple[str, str]] = frozenset()
+        self.refusal = "forbidden"
         self.texts: dict[str, list[str]] = {}
         """What a pod answers, one after the other; the last one for ever."""
         self.asked: list[str] = []
@@ -65,7 +66,7 @@ class StoredApi:
         if self.down:
             raise errors.Unavailable(f"GET {path}: [Connect call failed]")
         if path in self.forbidden:
-            raise errors.Forbidden("forbidden", status=403)
+            raise errors.Forbidden(self.refusal, status=403)
 
 
 def ago(**length: float) -> str:

@@ -181,7 +181,12 @@ async def test_the_servers_answer_decides_what_becomes_of_a_fleet() -> None:
             "spec.small.model: Invalid value: immutable",
         ),
         (
-            '.spec.large.telepathy: unknown field "spec.large.telepathy"',
+            'The request is invalid: patch: Invalid value: "{}": strict decoding error: unknown field "spec.a"',
+            "the cluster's resource definition is older and has no spec.a: upgrade Heterofleet there, or leave it out",
+        ),
+        (
+            "failed to create typed patch object (prod/chat; heterofleet.io/v1alpha1, Kind=HeterogeneousDeployment):"
+            " .spec.large.telepathy: field not declared in schema",
             "the cluster's resource definition is older and has no spec.large.telepathy: upgrade Heterofleet there, or"
             " leave it out",
         ),

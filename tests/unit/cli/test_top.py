@@ -191,8 +191,22 @@ async def test_who_may_not_ask_routers_is_told_the_right_that_it_takes() -> None
 
     for forbidden in (PODS, page("a")):
         api = StoredApi({PODS: {"items": [router("a")]}}, forbidden=(forbidden,))
+        api.refusal = 'User "u" cannot get resource "pods/proxy"'
         flows = await Routers(api, "prod", lambda: 0.0, pause).flows([CHAT])
-        assert flows == Flows({}, "The flow is not shown: you may not read pods, or not their proxy (pods/proxy).")
+        assert flows == Flows({}, 'The flow is not shown: User "u" cannot get resource "pods/proxy".')
+
+
+async def test_routers_that_the_api_server_does_not_reach_are_said() -> None:
+    async def pause() -> None:
+        """Never asked."""
+
+    api = StoredApi({PODS: {"items": [router("a"), router("b")]}}, forbidden=(page("b"),))
+    flows = await Routers(api, "prod", lambda: 0.0, pause).flows([CHAT])
+    assert flows == Flows(
+        {},
+        "No router answered the API server: a NetworkPolicy may keep it from their port 9090."
+        " A Prometheus knows the flow, too: --prometheus URL.",
+    )
 
 
 async def test_the_routers_of_many_fleets_are_not_asked_one_by_one() -> None:
