@@ -23,6 +23,7 @@ from testbed.api import ApiError
 from testbed.controlplane import Cluster
 from testbed.eventually import eventually
 
+RESOURCE = f"{labels.FLEET_PLURAL}.{labels.GROUP}"
 READY = {"type": "Ready", "observedGeneration": 1, "lastTransitionTime": "2026-05-04T12:00:00Z"}
 
 
@@ -285,3 +286,95 @@ def _takes(cli: Cli, body: Manifest) -> bool:
             raise
         return False
     return True
+
+
+RAISED = {
+    "at": "2026-05-04T12:00:00Z",
+    "tier": "small",
+    "before": 1,
+    "after": 2,
+    "bound": "Queue",
+    "message": "100 work tokens/s come and what waits asks for 20 more: 2 at 60 each",
+    "enforced": True,
+}
+
+
+@pytest.mark.usefixtures("led")
+def test_decisions_are_explained_from_the_stored_status(cli: Cli) -> None:
+    cli.create("chat", conditions=ready("True", "AllReady"), decisions=[RAISED])
+    lines = cli.out("explain", "chat").splitlines()
+    assert lines[0] == "chat in " + cli.namespace + "  mode Enforce"
+    assert lines[-1] == (
+        "bound      Queue: What waits asks for more than the forecast (scaling.reactive.queueSeconds: 30)."
+    )
+    (made,) = json.loads(cli.out("explain", "chat", "-o", "json"))["decisions"]
+    assert {key: made[key] for key in RAISED} == RAISED
+    assert cli.error("explain", "caht").endswith("; did you mean chat?\n")
+
+
+@pytest.mark.usefixtures("led")
+def test_top_shows_what_is_known_once_and_in_a_pipe(cli: Cli) -> None:
+    cli.create("chat", conditions=ready("True", "AllReady"), large={"ready": 1, "desired": 2})
+    cli.create("search", conditions=ready("False", "Starting"), cost={"usdPerHour": "12.50"})
+    rows = [line.split() for line in cli.out("top", "--once", "--sort", "money").splitlines()[2:]]
+    assert rows[1:] == [
+        ["search", "0/0", "0/0", "-", "-", "-", "-", "-", "12.50", "Starting"],
+        ["chat", "1/2", "0/0", "-", "-", "-", "-", "-", "-", "AllReady"],
+    ]
+    assert [row["reason"] for row in json.loads(cli.out("top", "-o", "json"))] == ["AllReady", "Starting"]
+    unanswered = cli.out("top", "chat", "--prometheus", "http://127.0.0.1:1").splitlines()[-1]
+    assert unanswered.startswith("The flow is not shown: http://127.0.0.1:1 cannot be asked")
+
+
+def test_a_file_is_compared_as_its_fleet_was_applied(cli: Cli, tmp_path: Path) -> None:
+    """By a client, by the server, by hand since: the same file shows what its own kind of apply would do."""
+    file = tmp_path / "chat.yaml"
+    before = with_values(SMALLEST[labels.FLEET_KIND], {"spec.small.instances": {"min": 2, "max": 9}})
+    after = with_values(before, {"spec.small.instances": {"max": 12}, "spec.large.parallelism": {"tensor": 8}})
+    file.write_text(yaml.safe_dump(before))
+    assert cli.out("diff", str(file)) == (f"chat in {cli.namespace}: does not exist there, and would be created.\n")
+    for by_server in ((), ("--server-side",)):
+        cli.cluster.kubectl("apply", *by_server, "-n", cli.namespace, "-f", "-", input=yaml.safe_dump(before))
+        cli.cluster.api.merge(f"{cli.fleets}/chat", {"spec": {"suspend": True}})
+        file.write_text(yaml.safe_dump(before))
+        assert cli.out("diff", str(file), "--exit-code") == f"chat in {cli.namespace}: nothing would change.\n"
+        file.write_text(yaml.safe_dump(after))
+        told = cli.out("diff", str(file)).splitlines()
+        assert told[:4] == [
+            f"chat in {cli.namespace}: 3 fields would change.",
+            "~ spec.large.parallelism.tensor: 1 -> 8   rolls the large tier",
+            "~ spec.small.instances.max: 9 -> 12",
+            "~ spec.small.instances.min: 2 -> 1",
+        ]
+        assert told[4].startswith("The large tier rolls, ")
+        stored = cli.cluster.api.get(f"{cli.fleets}/chat")
+        assert stored["spec"]["large"]["parallelism"]["tensor"] == 1, "a dry run writes nothing"
+        applied = cli.cluster.kubectl("apply", *by_server, "-n", cli.namespace, "-f", str(file))
+        assert "chat" in applied
+        assert cli.out("diff", str(file), "--exit-code") == f"chat in {cli.namespace}: nothing would change.\n"
+        cli.cluster.api.delete(f"{cli.fleets}/chat")
+
+
+def test_what_the_server_refuses_is_its_own_sentence(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "chat.yaml"
+    named = with_values(SMALLEST[labels.FLEET_KIND], {"spec.small.model.servedName": "act"})
+    cli.cluster.api.create(cli.fleets, named)
+    file.write_text(yaml.safe_dump(with_values(named, {"spec.small.model.servedName": "other"})))
+    refused = cli.run("diff", str(file), "-n", cli.namespace)
+    assert (refused.returncode, refused.stderr) == (1, "")
+    assert refused.stdout.startswith(f"chat in {cli.namespace}: would be refused: spec.small.model: Invalid value: ")
+    file.write_text(yaml.safe_dump(with_values(named, {"spec.sacling": {}})))
+    assert "spec.sacling: unknown field; did you mean scaling?" in cli.error("diff", str(file))
+
+
+def test_who_may_only_read_is_told_what_diff_and_top_need(cli: Cli, tmp_path: Path) -> None:
+    cli.create("chat")
+    cli.cluster.kubectl("-n", cli.namespace, "create", "role", "reader", "--verb=get,list", f"--resource={RESOURCE}")
+    account = f"--serviceaccount={cli.namespace}:default"
+    cli.cluster.kubectl("-n", cli.namespace, "create", "rolebinding", "reader", "--role=reader", account)
+    kubeconfig = cli.cluster.service_account_kubeconfig(cli.namespace, "default", tmp_path / "reader")
+    reader = Cli(cli.cluster, cli.namespace, kubeconfig)
+    file = tmp_path / "chat.yaml"
+    file.write_text(yaml.safe_dump(SMALLEST[labels.FLEET_KIND]))
+    assert 'cannot patch resource "heterogeneousdeployments"' in reader.error("diff", str(file))
+    assert 'cannot list resource "pods"' in reader.out("top", "--once").splitlines()[-1]
