@@ -19,9 +19,12 @@ from cases.reading import SMALLEST, with_values
 from heterofleet import generate
 from heterofleet.api import crd, labels
 from heterofleet.api.labels import Manifest
+from heterofleet.cli import main
 from testbed.api import ApiError
-from testbed.controlplane import Cluster
+from testbed.controlplane import Cluster, ClusterError
 from testbed.eventually import eventually
+from unit import markdown, typed
+from unit.typed import Where
 
 RESOURCE = f"{labels.FLEET_PLURAL}.{labels.GROUP}"
 READY = {"type": "Ready", "observedGeneration": 1, "lastTransitionTime": "2026-05-04T12:00:00Z"}
@@ -378,3 +381,59 @@ def test_who_may_only_read_is_told_what_diff_and_top_need(cli: Cli, tmp_path: Pa
     file.write_text(yaml.safe_dump(SMALLEST[labels.FLEET_KIND]))
     assert 'cannot patch resource "heterogeneousdeployments"' in reader.error("diff", str(file))
     assert 'cannot list resource "pods"' in reader.out("top", "--once").splitlines()[-1]
+
+
+@pytest.fixture
+def documented(cli: Cli, tmp_path: Path) -> Cli:
+    """The fleets that the documents speak of, as they speak of them, and the file of one."""
+    failed = {"index": 1, "state": "Failed", "ranks": 1}
+    override = {"instances": 12, "by": "kubectl-scale", "until": "2099-01-01T00:00:00Z"}
+    for name in ("chat", "search", "failed"):
+        cli.create(
+            name,
+            conditions=ready("False", "InstanceFailed"),
+            large={"instances": [failed]},
+            small={"override": override},
+            decisions=[RAISED],
+        )
+    tiers = f"/apis/{labels.API_VERSION}/namespaces/{cli.namespace}/{labels.TIER_PLURAL}"
+    small = with_values(
+        SMALLEST[labels.TIER_KIND], {"metadata.name": "chat-small", "spec": {"tier": "small", "instances": 1}}
+    )
+    cli.cluster.api.create(tiers, small)
+    (tmp_path / "fleet.yaml").write_text(yaml.safe_dump(SMALLEST[labels.FLEET_KIND]))
+    return cli
+
+
+def within(namespace: str, words: tuple[str, ...]) -> list[str]:
+    """A command line of a document, in the namespace of this test where it names one or none."""
+    named = [flag for flag in ("-n", "--namespace") if flag in words]
+    if not named:
+        return [*words, *([] if {"-A", "--all-namespaces"} & set(words) else ["-n", namespace])]
+    place = words.index(named[0]) + 1
+    return [*words[:place], namespace, *words[place + 1 :]]
+
+
+@pytest.mark.usefixtures("led")
+def test_every_command_line_of_the_documents_that_asks_a_cluster_succeeds(
+    documented: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(documented.kubeconfig))
+    monkeypatch.chdir(tmp_path)
+    commands = typed.all_of(markdown.documents(), Where.CLUSTER)
+    assert {command.words[0] for command in commands} == typed.OF_A_CLUSTER
+    failed = {}
+    for command in commands:
+        if main.main(within(documented.namespace, command.words)) != 0:
+            failed[command.text] = capsys.readouterr().err
+    assert failed == {}
+
+
+def test_every_line_of_kubectl_in_the_documents_that_is_about_fleets_succeeds(documented: Cli) -> None:
+    failed = {}
+    for line in typed.kubectl_of_fleets(markdown.documents()):
+        try:
+            documented.cluster.kubectl(*within(documented.namespace, line.words))
+        except ClusterError as refused:
+            failed[line.text] = str(refused)
+    assert failed == {}

@@ -5,8 +5,6 @@ import contextlib
 import io
 import pkgutil
 import re
-import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from heterofleet.cli import arguments
 from heterofleet.control import metrics, series
 from heterofleet.desired import alerts
 from heterofleet.planning import acceptance, catalogue
-from unit import markdown
+from unit import markdown, typed
 
 DOCUMENTS = markdown.documents()
 GUIDES = [
@@ -63,15 +61,6 @@ def test_relative_links_lead_to_files_and_headings(path: Path) -> None:
     assert broken == []
 
 
-_INVOKED = re.compile(r"(?:^|&& |<\(|`|bin/)(?:\$ )?(?:kubectl )?heterofleet ([a-z][^`|&;>)]*)")
-
-
-def _invocations(text: str) -> Iterator[list[str]]:
-    for line in markdown.code(text):
-        for words in _INVOKED.findall(line):
-            yield shlex.split(words.partition(" # ")[0].partition("     ")[0].rstrip("…"))
-
-
 def _commands() -> dict[str, argparse.ArgumentParser]:
     actions = arguments.parser()._actions
     return next(dict(a.choices) for a in actions if isinstance(a, argparse._SubParsersAction))
@@ -90,12 +79,12 @@ def _is_understood(words: list[str]) -> bool:
 
 @of_documents(DOCUMENTS)
 def test_every_command_line_is_one_that_the_program_takes(path: Path) -> None:
-    invoked = list(_invocations(path.read_text(encoding="utf-8")))
+    invoked = list(typed.heterofleet(path.read_text(encoding="utf-8")))
     assert [words for words in invoked if not _is_understood(words)] == []
 
 
 def test_command_lines_are_found_in_the_documents() -> None:
-    found = {words[0] for path in DOCUMENTS for words in _invocations(path.read_text(encoding="utf-8"))}
+    found = {words[0] for path in DOCUMENTS for words in typed.heterofleet(path.read_text(encoding="utf-8"))}
     assert found == set(_commands()) - {"version"}
 
 
