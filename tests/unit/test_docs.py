@@ -133,6 +133,12 @@ def test_troubleshooting_has_every_reason_for_which_somebody_must_act() -> None:
     assert sorted(reason for reason in must - elsewhere if f"{reason}`" not in text) == []
 
 
+def test_operations_say_what_to_do_for_every_reason_that_asks_for_it() -> None:
+    text = (markdown.ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    told = {match[2] for span in markdown.spans(text) if (match := _CONDITION.match(span))}
+    assert sorted({str(reason) for reason, about in advice.ADVICE.items() if about.to_do} - told) == []
+
+
 _FIELD = re.compile(r"^[a-z][A-Za-z]*(?:\[\])?(?:\.[A-Za-z]+(?:\[\])?)+$")
 _FILES = (".py", ".yaml", ".md", ".tgz", ".lock", ".toml", ".tpl", ".json", ".jsonl")
 
