@@ -19,6 +19,7 @@ from heterofleet.cli.topflow import Flow, Look
 from heterofleet.cli.topsources import Flows, Routers
 from heterofleet.cli.toptable import Frame, Row
 from heterofleet.metrics.samples import Loss, Lost, Sample
+from heterofleet.router.metrics import Exposition, Metrics
 from unit.cli import planned, stored
 from unit.cli.stored import StoredApi
 
@@ -124,6 +125,19 @@ def test_a_routers_page_is_read_by_tier_and_class() -> None:
         100.0, {Tier.LARGE: 0, Tier.SMALL: 4}, {Tier.LARGE: 3, Tier.SMALL: 0}, 25, 20, 2007, 3
     )
     assert topflow.look("<html>no router</html>", 100.0) is None
+
+
+def test_what_a_router_really_shows_is_read() -> None:
+    counted = Metrics()
+    counted.offered.add(3, "act")
+    counted.escalations.add(1, "act", "bad")
+    counted.prompt_tokens.add(40, "act", "small")
+    queues = [("queue_requests", "Waiting.", ("tier",), {("small",): 2.0}), ("tasks", "Tasks.", (), {(): 9.0})]
+    flights = ("in_flight_requests", "Under way.", ("tier", "endpoint"), {("large", "10.0.0.1:8000"): 5.0})
+    page = Exposition(counted, "prod", "chat", lambda: [*queues, flights]).text().decode()
+    assert topflow.look(page, 7.0) == Look(
+        7.0, {Tier.LARGE: 0, Tier.SMALL: 2}, {Tier.LARGE: 5, Tier.SMALL: 0}, 3, 3, 40, 1
+    )
 
 
 def test_rates_are_between_two_looks_at_the_same_router() -> None:
