@@ -224,7 +224,11 @@ def test_every_refusal_is_one_sentence(cli: Cli, tmp_path: Path) -> None:
     config = yaml.safe_load(cli.kubeconfig.read_text())
     config["users"][0]["user"] = {"token": "wrong"}
     (tmp_path / "wrong").write_text(yaml.safe_dump(config))
-    assert "does not accept your credentials" in cli.error("status", "--kubeconfig", str(tmp_path / "wrong"))
+    (tmp_path / "fleet.yaml").write_text(yaml.safe_dump(SMALLEST[labels.FLEET_KIND]))
+    for command in (("status",), ("top", "--once"), ("explain", "chat"), ("diff", str(tmp_path / "fleet.yaml"))):
+        refused = cli.error(*command, "--kubeconfig", str(tmp_path / "wrong"))
+        assert "does not accept your credentials" in refused
+        assert len(refused.splitlines()) == 1
 
 
 def test_who_has_no_rights_is_told_which(cli: Cli, tmp_path: Path) -> None:

@@ -167,6 +167,8 @@ def _share(value: float | None) -> str:
 def _reason(view: FleetView) -> Cell:
     if view.deleting:
         return Cell("Deleting", "yellow")
+    if "status" in view.unknown:
+        return Cell("OtherVersion", "yellow")
     if view.ready is None:
         return Cell("NotSeenYet", "yellow")
     return Cell(str(view.ready.reason), "dim" if view.ready.status else "red")

@@ -314,6 +314,10 @@ async def test_no_fleets_are_said() -> None:
     )
 
 
+def test_a_status_of_another_version_is_said_to_be_one() -> None:
+    assert toptable.values(row(stored.fleet("chat", {"large": "many"}), Flow()))["reason"] == "OtherVersion"
+
+
 def test_values_for_programs_are_null_where_nothing_is_known() -> None:
     assert toptable.values(row(stored.FRESH, Flow())) == {
         "namespace": "prod",
