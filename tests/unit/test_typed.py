@@ -63,7 +63,7 @@ def furnish(folder: Path, command: Typed) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if kept.is_dir() else shutil.copy)(kept, path)
         elif word.endswith((".yaml", ".yml")):
-            path.write_text(typed.fleet_of(command.document), encoding="utf-8")
+            path.write_text(typed.file_of(command.document, word), encoding="utf-8")
         elif word.startswith("traffic."):
             path.write_text("".join(_labelled(as_json=".json" in word)), encoding="utf-8")
         elif ".csv" in word:

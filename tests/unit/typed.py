@@ -75,7 +75,15 @@ class Typed(NamedTuple):
     def where(self) -> Where:
         if any(piece in self.text for piece in ELSEWHERE):
             return Where.ELSEWHERE
-        return Where.CLUSTER if self.words[0] in OF_A_CLUSTER else Where.OFFLINE
+        return Where.CLUSTER if self.words[0] in OF_A_CLUSTER or self._names_a_fleet else Where.OFFLINE
+
+    @property
+    def _names_a_fleet(self) -> bool:
+        """`cost` and `recommend` ask a cluster only where they are told of whose fleet."""
+        command, *rest = self.words
+        if command == "cost":
+            return bool(rest) and not rest[0].startswith("-")
+        return command == "recommend" and "--fleet" in rest and not any("://" in word for word in rest)
 
 
 def heterofleet(text: str) -> Iterator[list[str]]:
@@ -107,8 +115,11 @@ def all_of(documents: list[Path], where: Where) -> list[Typed]:
     return list(found.values())
 
 
-def fleet_of(document: Path) -> str:
-    """The first fleet that a document shows, else that of the README, as YAML."""
+def file_of(document: Path, name: str) -> str:
+    """The YAML that a document shows under a first line `# NAME`; else its first fleet, or that of the README."""
+    for fence in markdown.fences(document.read_text(encoding="utf-8")):
+        if fence.text.startswith(f"# {name}\n"):
+            return fence.text
     for place in (document, markdown.ROOT / "README.md"):
         for fence in markdown.fences(place.read_text(encoding="utf-8")):
             if fence.language == "yaml" and "kind: HeterogeneousDeployment" in fence.text:
