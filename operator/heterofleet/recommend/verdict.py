@@ -13,7 +13,7 @@ from enum import StrEnum
 from math import isfinite
 from typing import Final, NamedTuple
 
-from heterofleet.planning import economics
+from heterofleet.planning import planact
 from heterofleet.recommend.loadprofile import LoadProfile
 
 WORTH: Final = 0.05
@@ -68,7 +68,7 @@ class Verdict:
 
 def judge(profile: LoadProfile, money: Money, quality: Quality) -> Verdict:
     """Weigh the reasons; the sentence names the one that decides."""
-    break_even = economics.break_even_escalation(money.relative_cost)
+    break_even = planact.break_even_escalation(money.relative_cost)
     formula = _formula(profile, money.relative_cost)
     against = _decides_against(profile, money, quality, break_even)
     reasons = (
@@ -109,7 +109,7 @@ def _pays(money: Money) -> str:
 
 
 def _formula(profile: LoadProfile, relative_cost: float) -> float | None:
-    return economics.plan_act(profile.steps, relative_cost).saving if isfinite(profile.steps) else None
+    return planact.cost(profile.steps, relative_cost).saving if isfinite(profile.steps) else None
 
 
 def _saving(money: Money, formula: float | None, steps: float) -> Reason:
