@@ -19,7 +19,7 @@ from heterofleet.cli.kubeconfig import Target
 from heterofleet.cluster import errors
 
 _PAGE: Final = 500
-_PROXY_SECONDS: Final = 2.0
+_PROXY_SECONDS: Final = 1.0
 _FIELD_MANAGER: Final = "heterofleet-cli"
 APPLY: Final = "application/apply-patch+yaml"
 MERGE: Final = "application/merge-patch+json"

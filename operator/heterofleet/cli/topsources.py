@@ -5,9 +5,9 @@ What cannot be asked is not known, never zero; `Flows.note` says why, for a pers
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from heterofleet.api.labels import COMPONENT, FLEET, METRICS_PORT, Component, FleetKey, Tier
 from heterofleet.cli.access import Api
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MOST_ASKED: Final = 40
 """Fleets whose routers are asked one by one; beyond, a picture would take longer than people look at it."""
-AT_ONCE: Final = 16
+AT_ONCE: Final = 32
 
 
 class Flows(NamedTuple):
@@ -36,6 +36,10 @@ class Source(Protocol):
     async def flows(self, keys: Sequence[FleetKey]) -> Flows: ...
 
 
+Looks = Mapping[FleetKey, Mapping[str, Look]]
+"""What the routers of each fleet told, by their names."""
+
+
 @dataclass
 class Routers:
     """Asks routers' metrics through the API server; rates are between this picture and the one before.
@@ -47,56 +51,54 @@ class Routers:
     api: Api
     namespace: str | None
     clock: Callable[[], float]
-    pause: Callable[[], Any]
-    _before: Mapping[FleetKey, Mapping[str, Look]] = field(default_factory=dict)
-    _running: int = 0
+    pause: Callable[[], Awaitable[None]]
+    _before: Looks = field(default_factory=dict)
 
     async def flows(self, keys: Sequence[FleetKey]) -> Flows:
         if len(keys) > MOST_ASKED:
             note = f"Of more than {MOST_ASKED} fleets the flow is asked of Prometheus alone: --prometheus URL."
             return Flows({}, note)
         try:
-            if not self._before:
-                self._before = await self._look(keys)
-                if any(self._before.values()):
-                    await self.pause()
-            now = await self._look(keys)
+            routers = await self._running(frozenset(keys))
+            now = await self._look(routers)
+            if now and not self._before:
+                await self.pause()
+                self._before, now = now, await self._look(routers)
         except errors.Forbidden as error:
             return Flows({}, f"The flow is not shown: {error}.")
         before, self._before = self._before, now
-        told = {key: flow(before.get(key, {}), looks) for key, looks in now.items() if looks}
-        return Flows(told, _UNREACHED if self._running and not told else "")
+        told = {key: flow(before.get(key, {}), looks) for key, looks in now.items()}
+        return Flows(told, _UNREACHED if routers and not told else "")
 
-    async def _look(self, keys: Sequence[FleetKey]) -> Mapping[FleetKey, Mapping[str, Look]]:
+    async def _running(self, keys: frozenset[FleetKey]) -> Sequence[tuple[FleetKey, str]]:
+        """The routers of these fleets that can be asked: whose each is, and its name."""
         where = f"/api/v1/namespaces/{self.namespace}/pods" if self.namespace else "/api/v1/pods"
         pods = await self.api.list(where, {"labelSelector": f"{COMPONENT}={Component.ROUTER}"})
-        found: dict[FleetKey, dict[str, Look]] = {key: {} for key in keys}
+        running = [pod["metadata"] for pod in pods if (pod.get("status") or {}).get("phase") == "Running"]
+        routers = [(FleetKey(one["namespace"], one["labels"].get(FLEET, "")), str(one["name"])) for one in running]
+        return [(key, name) for key, name in routers if key in keys]
+
+    async def _look(self, routers: Sequence[tuple[FleetKey, str]]) -> Looks:
         gate = asyncio.Semaphore(AT_ONCE)
-        self._running = 0
-
-        async def ask(key: FleetKey, name: str) -> None:
-            path = f"/api/v1/namespaces/{key.namespace}/pods/{name}:{METRICS_PORT}/proxy/metrics"
-            async with gate:
-                # A router that starts, ends, or is out of the server's reach is one of which nothing is known.
-                try:
-                    seen = look(await self.api.text(path), self.clock())
-                except errors.ClusterError as error:
-                    if _is_about_rights(error):
-                        raise
-                    return
-                if seen is not None:
-                    found[key][name] = seen
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for pod in pods:
-                    key = FleetKey(pod["metadata"]["namespace"], pod["metadata"]["labels"].get(FLEET, ""))
-                    if key in found and (pod.get("status") or {}).get("phase") == "Running":
-                        self._running += 1
-                        group.create_task(ask(key, pod["metadata"]["name"]))
-        except* errors.ClusterError as failed:
-            raise failed.exceptions[0] from failed
+        answers = await asyncio.gather(*(self._ask(key, name, gate) for key, name in routers), return_exceptions=True)
+        found: dict[FleetKey, dict[str, Look]] = {}
+        for (key, name), answer in zip(routers, answers, strict=True):
+            if isinstance(answer, BaseException):
+                raise answer
+            if answer is not None:
+                found.setdefault(key, {})[name] = answer
         return found
+
+    async def _ask(self, key: FleetKey, name: str, gate: asyncio.Semaphore) -> Look | None:
+        """One router; nothing is known of one that starts, ends, or is out of the server's reach."""
+        path = f"/api/v1/namespaces/{key.namespace}/pods/{name}:{METRICS_PORT}/proxy/metrics"
+        async with gate:
+            try:
+                return look(await self.api.text(path), self.clock())
+            except errors.ClusterError as error:
+                if _is_about_rights(error):
+                    raise
+                return None
 
 
 _UNREACHED: Final = (
