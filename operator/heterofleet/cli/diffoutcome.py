@@ -69,10 +69,13 @@ async def of(api: Api, fleet: HeterogeneousDeployment, namespace: str) -> Outcom
         live = None
     try:
         wanted = await api.try_out(path, diffchange.of(fleet, namespace, live))
-    except (errors.Invalid, errors.Conflict) as error:
+    except (errors.Invalid, errors.Conflict, errors.NotFound) as error:
         return Outcome(namespace, name, Verdict.REFUSED, message=_sentence(error))
-    except errors.NotFound as error:
-        return Outcome(namespace, name, Verdict.REFUSED, message=str(error))
+    except errors.Unavailable as error:
+        # An apply of a field that the server does not know is answered with 500, as if the server were at fault.
+        if not _UNKNOWN_FIELD.search(str(error)):
+            raise
+        return Outcome(namespace, name, Verdict.REFUSED, message=_sentence(error))
     if live is None:
         return Outcome(namespace, name, Verdict.NEW)
     fields = difffields.differing(live, wanted)

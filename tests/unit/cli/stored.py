@@ -59,7 +59,7 @@ class StoredApi:
         self.tried.append((path, change))
         answer = self.objects[f"{path}?dryRun=All"]
         if "error" in answer:
-            raise errors.Invalid(answer["error"], status=422)
+            raise errors.from_answer(answer.get("status", 422), answer["error"], "", 0)
         return answer
 
     def _guard(self, path: str) -> None:

@@ -17,6 +17,7 @@ from heterofleet.cli import access, diff, diffchange, difffields, diffoutcome, d
 from heterofleet.cli.difffields import Field
 from heterofleet.cli.diffoutcome import Outcome, Verdict
 from heterofleet.cli.errors import CliError
+from heterofleet.cluster import errors
 from heterofleet.desired.revision import Role
 from unit.cli.stored import StoredApi
 
@@ -174,17 +175,20 @@ async def test_the_servers_answer_decides_what_becomes_of_a_fleet() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("status", "said", "told"),
     [
         (
+            422,
             'HeterogeneousDeployment.heterofleet.io "chat" is invalid: spec.small.model: Invalid value: immutable',
             "spec.small.model: Invalid value: immutable",
         ),
         (
+            422,
             'The request is invalid: patch: Invalid value: "{}": strict decoding error: unknown field "spec.a"',
             "the cluster's resource definition is older and has no spec.a: upgrade Heterofleet there, or leave it out",
         ),
         (
+            500,
             "failed to create typed patch object (prod/chat; heterofleet.io/v1alpha1, Kind=HeterogeneousDeployment):"
             " .spec.large.telepathy: field not declared in schema",
             "the cluster's resource definition is older and has no spec.large.telepathy: upgrade Heterofleet there, or"
@@ -192,10 +196,17 @@ async def test_the_servers_answer_decides_what_becomes_of_a_fleet() -> None:
         ),
     ],
 )
-async def test_a_refusal_is_the_servers_sentence_or_says_that_the_definition_is_old(said: str, told: str) -> None:
-    refused = await outcome(manifest(), {"error": said})
+async def test_a_refusal_is_the_servers_sentence_or_says_that_the_definition_is_old(
+    status: int, said: str, told: str
+) -> None:
+    refused = await outcome(manifest(), {"error": said, "status": status})
     assert refused == Outcome("prod", "chat", Verdict.REFUSED, message=told)
     assert shown(refused) == f"chat in prod: would be refused: {told}\n"
+
+
+async def test_a_server_that_fails_refuses_nothing() -> None:
+    with pytest.raises(errors.Unavailable, match="etcd is away"):
+        await outcome(manifest(), {"error": "etcd is away", "status": 500})
 
 
 @pytest.mark.parametrize(
