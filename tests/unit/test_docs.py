@@ -104,7 +104,7 @@ def _fleets() -> list[Any]:
         pytest.param(body, id=f"{markdown.named(path)}-{body['metadata']['name']}")
         for path in DOCUMENTS
         for body in markdown.yamls(path.read_text(encoding="utf-8"))
-        if body["kind"] == labels.FLEET_KIND
+        if body.get("kind") == labels.FLEET_KIND
     ]
 
 
