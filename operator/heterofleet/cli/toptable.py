@@ -91,19 +91,16 @@ def picture(rows: Sequence[Row], frame: Frame, note: str, now: datetime) -> Rend
 
 def _sum(rows: Sequence[Row], now: datetime) -> Text:
     unready = sum(row.view.ready is None or not row.view.ready.status for row in rows)
-    ready, desired = (sum(getattr(row.view.tier(tier), name) for row in rows for tier in Tier) for name in _COUNTED)
+    tiers = [row.view.tier(tier) for row in rows for tier in Tier]
     said = [
         f"{len(rows):,} fleet{'' if len(rows) == 1 else 's'}" + (f", {unready:,} not Ready" if unready else ""),
-        f"{ready:,}/{desired:,} instances",
+        f"{sum(tier.ready for tier in tiers):,}/{sum(tier.desired for tier in tiers):,} instances",
         *_added("{:,.0f} queued", [row.flow.queued for row in rows]),
         *_added("{:,.1f} requests/s", [row.flow.requests_per_second for row in rows]),
         *_added("{:,.0f} tokens/s", [row.flow.tokens_per_second for row in rows]),
         *_added("{:,.2f} $/h", [row.usd_per_hour for row in rows]),
     ]
     return Text.assemble((f"{now:%H:%M:%S} UTC  ", "dim"), ("  ".join(said), "bold"))
-
-
-_COUNTED: Final = ("ready", "desired")
 
 
 def _added(form: str, values: Sequence[float | None]) -> list[str]:
