@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
+from heterofleet.cli import costarguments
+
 _EPILOG: Final = """\
 exit codes: 0 done, 1 failed or found errors, 2 wrong usage.
 Colours are off when NO_COLOR is set or the output is not a terminal.
@@ -52,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     _add_training(commands)
     _add_playing(commands)
     _add_simulating(commands)
+    _add_costing(commands)
     _add_own(commands)
     return top
 
@@ -213,6 +216,14 @@ def _add_simulating(commands: "Commands[Parser]") -> None:
     simulate.add_argument("--seed", type=int, default=0, metavar="NUMBER", help="of what is drawn by chance; 0")
     _add_reading_of_traces(simulate)
     simulate.add_argument(
+        "--escalation-rate", type=_share, default=0.0, metavar="SHARE", help="of act work that comes again as large; 0"
+    )
+    size = simulate.add_mutually_exclusive_group()
+    size.add_argument("--load-factor", type=_rate, default=1.0, metavar="NUMBER", help="multiply requests by this")
+    size.add_argument(
+        "--mean-instances", type=_rate, metavar="NUMBER", help="so many requests that each tier needs this many"
+    )
+    simulate.add_argument(
         "--profile", action="append", default=[], metavar="TIER=NAME", help="play a tier by this engine (repeat)"
     )
     simulate.add_argument(
@@ -225,27 +236,33 @@ def _add_simulating(commands: "Commands[Parser]") -> None:
     _add_output(simulate)
 
 
-def _add_reading_of_traces(simulate: Parser) -> None:
-    simulate.add_argument(
+def _add_reading_of_traces(command: Parser) -> None:
+    command.add_argument(
         "--class", dest="classes", action="append", default=[], metavar="NAME=CLASS",
         help="a name of the trace is plan or act (repeat)",
     )  # fmt: skip
-    simulate.add_argument(
+    command.add_argument(
         "--plan-share", type=_share, metavar="SHARE", help="of requests that plan, where the trace names no class"
     )
-    simulate.add_argument("--time-zone", default="UTC", metavar="ZONE", help="of times that name none; UTC")
-    simulate.add_argument("--from", dest="begin", metavar="WHEN", help="begin here: 2026-01-31T08:00, or 2d, 36h")
-    simulate.add_argument("--to", dest="end", metavar="WHEN", help="end here, written likewise")
-    simulate.add_argument("--days", type=_days, metavar="NUMBER", help="no more than this, from the begin")
-    simulate.add_argument("--prompt-weight", type=_share, metavar="WEIGHT", help="work of a prompt token; 0.1")
-    simulate.add_argument(
-        "--escalation-rate", type=_share, default=0.0, metavar="SHARE", help="of act work that comes again as large; 0"
+    command.add_argument("--time-zone", default="UTC", metavar="ZONE", help="of times that name none; UTC")
+    command.add_argument("--from", dest="begin", metavar="WHEN", help="begin here: 2026-01-31T08:00, or 2d, 36h")
+    command.add_argument("--to", dest="end", metavar="WHEN", help="end here, written likewise")
+    command.add_argument("--days", type=_days, metavar="NUMBER", help="no more than this, from the begin")
+    command.add_argument("--prompt-weight", type=_share, metavar="WEIGHT", help="work of a prompt token; 0.1")
+
+
+def _add_costing(commands: "Commands[Parser]") -> None:
+    cost = _command(
+        commands,
+        "cost",
+        "cost",
+        "say what a fleet, a trace or a load costs, against one model alone",
+        parents=[_cluster()],
     )
-    size = simulate.add_mutually_exclusive_group()
-    size.add_argument("--load-factor", type=_rate, default=1.0, metavar="NUMBER", help="multiply requests by this")
-    size.add_argument(
-        "--mean-instances", type=_rate, metavar="NUMBER", help="so many requests that each tier needs this many"
-    )
+    costarguments.add(cost)
+    _add_reading_of_traces(cost)
+    _add_output(cost)
+    cost.set_defaults(seed=0)
 
 
 def _interval(given: str) -> float:

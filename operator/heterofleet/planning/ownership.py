@@ -2,7 +2,8 @@
 
     total         = hardware or rent + power + operations + licences, over the years
     saving a year = (total all large - total mixed) / years
-    payback       = money laid out / saving a year         on the hardware, and on the whole of the mixed fleet
+    payback       = money laid out / saving a year         on the hardware, and on the whole of the mixed fleet;
+                                                           none where GPUs are rented, since nothing is laid out
     return        = (total all large - total mixed) / total mixed        what comes back beyond what was laid out
     ratio         = total all large / total mixed
 
@@ -18,15 +19,18 @@ HOURS_A_YEAR: Final = 8766.0
 MOST_YEARS: Final = 50.0
 MOST_GPUS: Final = 1e6
 MOST_USD: Final = 1e12
+MOST_USD_PER_GPU_HOUR: Final = 50.0
+MOST_USD_PER_KWH: Final = 5.0
 
 
 class Costs(NamedTuple):
-    """USD over all the years; rent stands under hardware."""
+    """USD over all the years."""
 
     hardware: float
     power: float
     operations: float
     licences: float
+    rent: float = 0.0
 
     @property
     def total(self) -> float:
@@ -51,7 +55,7 @@ class Assumptions(NamedTuple):
 
 
 class Ownership(NamedTuple):
-    """Both fleets over the years. Paybacks are in months, None where nothing is saved."""
+    """Both fleets over the years. Paybacks are in months, None where nothing is saved or nothing was laid out."""
 
     years: float
     all_large: Costs
@@ -88,7 +92,7 @@ def of(all_large: Costs, mixed: Costs, years: float) -> Ownership:
         saving=saving,
         saving_a_year=a_year,
         payback_months_on_hardware=_months(mixed.hardware, a_year),
-        payback_months_on_the_whole=_months(mixed.total, a_year),
+        payback_months_on_the_whole=_months(mixed.total if mixed.hardware else 0.0, a_year),
         return_on_investment=saving / mixed.total,
         ratio=all_large.total / mixed.total,
     )
@@ -97,19 +101,22 @@ def of(all_large: Costs, mixed: Costs, years: float) -> Ownership:
 def costs(gpus: float, assumed: Assumptions) -> Costs:
     """What a fleet of so many GPUs costs over the years. Raises ValueError."""
     _check(gpus, assumed)
-    rented = assumed.usd_per_gpu_hour is not None
-    hardware = (
-        gpus * HOURS_A_YEAR * assumed.years * (assumed.usd_per_gpu_hour or 0.0)
-        if rented
-        else gpus * (assumed.usd_per_gpu or 0.0)
-    )
-    kilowatts = 0.0 if rented else gpus * assumed.watts_per_gpu * assumed.overhead / 1000
+    hours = HOURS_A_YEAR * assumed.years
+    kilowatts = gpus * assumed.watts_per_gpu * assumed.overhead / 1000 if assumed.usd_per_gpu_hour is None else 0.0
     return Costs(
-        hardware=hardware,
-        power=kilowatts * HOURS_A_YEAR * assumed.years * assumed.usd_per_kwh,
+        hardware=gpus * (assumed.usd_per_gpu or 0.0),
+        power=kilowatts * hours * assumed.usd_per_kwh,
         operations=assumed.operations_usd_a_year * assumed.years,
         licences=gpus * assumed.licence_usd_per_gpu_year * assumed.years,
+        rent=gpus * (assumed.usd_per_gpu_hour or 0.0) * hours,
     )
+
+
+def rented(all_large_usd_a_day: float, mixed_usd_a_day: float, years: float) -> Ownership:
+    """Two fleets whose GPUs are rented, by what they cost a day, and nothing else. Raises ValueError."""
+    days = years * HOURS_A_YEAR / 24
+    paid = [Costs(0.0, 0.0, 0.0, 0.0, usd * days) for usd in (all_large_usd_a_day, mixed_usd_a_day)]
+    return of(paid[0], paid[1], years)
 
 
 def _check(gpus: float, assumed: Assumptions) -> None:
@@ -121,6 +128,14 @@ def _check(gpus: float, assumed: Assumptions) -> None:
     for name, value in assumed._asdict().items():
         if value is not None and not 0 <= value <= MOST_USD:
             raise ValueError(f"{name} {value:g}: give a number, 0 or more")
+    an_hour = assumed.usd_per_gpu_hour or 0.0
+    if an_hour > MOST_USD_PER_GPU_HOUR:
+        raise ValueError(
+            f"usd_per_gpu_hour {an_hour:g} is more than any GPU costs: give USD for one GPU and one hour, which is"
+            f" {an_hour / 24:.3g} if this is a day's"
+        )
+    if assumed.usd_per_kwh > MOST_USD_PER_KWH:
+        raise ValueError(f"usd_per_kwh {assumed.usd_per_kwh:g}: give USD, such as 0.12 for 12 cents")
     if assumed.overhead < 1:
         raise ValueError(
             f"overhead {assumed.overhead:g}: a building uses at least what its servers use; give 1 or more"
@@ -133,4 +148,4 @@ def _check_years(years: float) -> None:
 
 
 def _months(laid_out: float, saved_a_year: float) -> float | None:
-    return laid_out / saved_a_year * MONTHS_A_YEAR if saved_a_year > 0 else None
+    return laid_out / saved_a_year * MONTHS_A_YEAR if saved_a_year > 0 and laid_out > 0 else None

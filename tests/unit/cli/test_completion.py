@@ -36,6 +36,8 @@ def completed(tmp_path: Path, script: str, *words: str) -> list[str]:
         (("explain", "--context", "c", "se"), ["search"]),
         (("top", "--sort", "m"), ["money", "missing"]),
         (("diff", "--ex"), ["--exit-code"]),
+        (("cost", "--tc"), ["--tco"]),
+        (("cost", "--context", "c", "se"), ["search"]),
         (("completion", ""), ["bash", "zsh", "fish"]),
     ],
 )
