@@ -2,7 +2,7 @@
 
 import argparse
 import asyncio
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from heterofleet.api.labels import FleetKey, Tier
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
@@ -12,6 +12,9 @@ from heterofleet.cli.costsheet import Held, Sheet
 from heterofleet.cli.errors import CliError
 from heterofleet.cli.kubeconfig import Target
 from heterofleet.planning import economics
+
+if TYPE_CHECKING:
+    from heterofleet.metrics.prometheus import Prometheus
 
 
 class LastHour(NamedTuple):
@@ -37,7 +40,7 @@ def read(options: argparse.Namespace) -> Found:
     async def session(api: Api, target: Target) -> int:
         fleet = HeterogeneousDeployment.parse(await access.fleet(api, target.namespace, options.fleet))
         sheet = of(fleet)
-        hour = await _last_hour(options.prometheus, fleet.key) if options.prometheus else None
+        hour = await _asked(options.prometheus, fleet.key) if options.prometheus else None
         found.append(Found(sheet, hour))
         return 0
 
@@ -101,22 +104,24 @@ _QUERIES: Final = (
 )
 
 
-async def _last_hour(url: str, key: FleetKey) -> LastHour:
-    """Raises CliError where Prometheus does not answer, UsageError where the address is none."""
+async def last_hour(prometheus: "Prometheus", key: FleetKey) -> LastHour:
+    """What a Prometheus knows of a fleet's last hour. Raises CliError where it does not answer, or knows nothing."""
     from heterofleet.metrics.samples import Lost, absurd  # noqa: PLC0415  numpy, for those who ask one
 
     selector = f'namespace="{key.namespace}",fleet="{key.name}"'
-    async with topsources.prometheus(url) as source:
-        asked = (source.prometheus.instant(expression % selector) for expression in _QUERIES)
-        answers = await asyncio.gather(*asked)
+    answers = await asyncio.gather(*(prometheus.instant(expression % selector) for expression in _QUERIES))
     values: list[float | None] = []
     for answer in answers:
         if isinstance(answer, Lost):
             raise CliError(answer.sentence)
-        sound = [sample.value for sample in answer if not absurd(sample.value)]
-        values.append(sound[0] if sound else None)
+        values.append(next((sample.value for sample in answer if not absurd(sample.value)), None))
     usd, tokens, posted, all_large = values
     if all(value is None for value in values):
-        raise CliError(f"{url} knows nothing of fleet {key.name}: does it scrape its routers and the operator?")
+        raise CliError(f"Prometheus knows nothing of fleet {key.name}: does it scrape its routers and the operator?")
     cost = None if usd is None or tokens is None else economics.usd_per_token(usd, tokens)
     return LastHour(cost, posted, all_large)
+
+
+async def _asked(url: str, key: FleetKey) -> LastHour:
+    async with topsources.prometheus(url) as source:
+        return await last_hour(source.prometheus, key)

@@ -42,6 +42,8 @@ def hour(told: LastHour) -> RenderableType:
     if told.usd_per_completion_token is not None:
         usd = told.usd_per_completion_token * 1e6
         parts.append(Text(f"Fleet money of the last hour: {usd:,.2f} USD a million completion tokens."))
+    else:
+        parts.append(Text("What a token cost in the last hour is not known: no completion token was counted."))
     if told.posted_usd is not None:
         beside = "" if told.posted_all_large_usd is None else f" ({told.posted_all_large_usd:,.2f} as all large)"
         parts.append(Text(f"Tenant money of the last hour, at posted prices: {told.posted_usd:,.2f} USD{beside}."))
