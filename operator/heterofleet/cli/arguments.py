@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from heterofleet.cli import costarguments
+from heterofleet.cli import costarguments, recommendarguments
 
 _EPILOG: Final = """\
 exit codes: 0 done, 1 failed or found errors, 2 wrong usage.
@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     _add_training(commands)
     _add_playing(commands)
     _add_simulating(commands)
+    _add_recommending(commands)
     _add_costing(commands)
     _add_own(commands)
     return top
@@ -249,6 +250,21 @@ def _add_reading_of_traces(command: Parser) -> None:
     command.add_argument("--to", dest="end", metavar="WHEN", help="end here, written likewise")
     command.add_argument("--days", type=_days, metavar="NUMBER", help="no more than this, from the begin")
     command.add_argument("--prompt-weight", type=_share, metavar="WEIGHT", help="work of a prompt token; 0.1")
+
+
+def _add_recommending(commands: "Commands[Parser]") -> None:
+    recommend = _command(
+        commands,
+        "recommend",
+        "recommend",
+        "say whether a mixed fleet pays for a load, and which one holds its objective",
+        parents=[_cluster()],
+    )
+    recommendarguments.add(recommend)
+    _add_reading_of_traces(recommend)
+    recommend.add_argument("--load-factor", type=_rate, default=1.0, metavar="NUMBER", help="multiply requests by this")
+    _add_output(recommend)
+    recommend.set_defaults(parser=recommend)
 
 
 def _add_costing(commands: "Commands[Parser]") -> None:

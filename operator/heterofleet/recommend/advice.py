@@ -4,7 +4,7 @@ candidates -> measured -> searched -> bounds from what was held -> played once m
 the same load on large instances alone -> verdict
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import Final
@@ -15,6 +15,7 @@ from heterofleet.planning import capacity
 from heterofleet.planning.catalogue import Catalogue
 from heterofleet.planning.situation import CLASS_OF
 from heterofleet.recommend import candidates, manifest, modelpairs, risks, search, sizes, verdict
+from heterofleet.recommend.candidates import Candidate
 from heterofleet.recommend.errors import NothingFits, NothingHolds
 from heterofleet.recommend.loadprofile import LoadProfile
 from heterofleet.recommend.manifest import Bounds, Setting, Shape
@@ -28,7 +29,7 @@ from heterofleet.simulate.policies import Choice, Kind
 from heterofleet.simulate.study import Progress, Wanted
 from heterofleet.simulate.trace import Trace, Traffic
 
-_MEASURED: Final = 8
+MEASURED: Final = 8
 """Shapes of each tier that the event model measures; half a second each."""
 
 _MEASURED_ALONE: Final = 4
@@ -50,6 +51,7 @@ class Question:
     made_up: bool = False
     prompt_weight: float = Wanted().prompt_weight
     seed: int = 0
+    measured: int = MEASURED
 
     def wanted(self) -> Wanted:
         return Wanted(self.prompt_weight, escalation_rate=self.profile.escalation, seed=self.seed)
@@ -61,12 +63,12 @@ def recommend(question: Question, catalogue: Catalogue, progress: Progress) -> R
     if missing is not None:
         raise NothingFits(missing)
     trials = Trials(question.trace, question.wishes, catalogue, question.wanted())
-    space = space_of(trials, _MEASURED)
+    space = space_of(trials, question.measured)
     _measure(trials, space, lambda share: progress(0.3 * share))
     found = search.best(trials, space, lambda share: progress(0.3 + 0.4 * share))
     played = trials.whole(_bounded(found, question.wishes))
     progress(0.8)
-    alone = _all_large(question, catalogue, space)
+    alone = _all_large(question, catalogue)
     progress(0.95)
     made = _recommendation(question, trials, played, alone)
     progress(1.0)
@@ -80,8 +82,17 @@ def space_of(trials: Trials, most: int) -> Space:
         prompt, answer = trials.trace.classes[CLASS_OF[tier]].mean_tokens()
         usual = capacity.Shape(prompt, answer) if answer > 0 else _USUAL_TOKENS
         fitting = candidates.fitting(tier, trials.wishes, trials.catalogue, usual)
-        shapes[tier] = candidates.shortlist(fitting, most)
+        shapes[tier] = candidates.shortlist(_affordable(tier, fitting, trials.wishes.gpus), most)
     return Space(shapes)
+
+
+def _affordable(tier: Tier, fitting: Sequence[Candidate], gpus: int | None) -> Sequence[Candidate]:
+    """Those of which the GPUs at hand hold one instance."""
+    found = [each for each in fitting if gpus is None or each.shape.gpus <= gpus]
+    if not found:
+        least = min(each.shape.gpus for each in fitting)
+        raise NothingHolds(f"one instance of the {tier} model takes {least} GPUs, and there are {gpus}: raise --gpus")
+    return found
 
 
 def _measure(trials: Trials, space: Space, progress: Progress) -> None:
@@ -104,7 +115,7 @@ def _bounded(found: Played, wishes: Wishes) -> Setting:
     return replace(found.setting, bounds=bounds)
 
 
-def _all_large(question: Question, catalogue: Catalogue, space: Space) -> Single | None:
+def _all_large(question: Question, catalogue: Catalogue) -> Single | None:
     """Large instances that serve both classes; None where they do not hold the load.
 
     Nothing escalates there, and no GPU budget is set: it is a question of money alone.
@@ -113,7 +124,7 @@ def _all_large(question: Question, catalogue: Catalogue, space: Space) -> Single
     wanted = replace(question.wanted(), escalation_rate=0.0)
     trials = Trials(merged, replace(question.wishes, gpus=None), catalogue, wanted)
     try:
-        shapes = space_of(trials, _MEASURED_ALONE).shapes[Tier.LARGE]
+        shapes = space_of(trials, min(_MEASURED_ALONE, question.measured)).shapes[Tier.LARGE]
         return search.single(trials, Tier.LARGE, shapes)
     except NothingHolds:
         return None

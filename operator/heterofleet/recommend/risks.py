@@ -43,4 +43,4 @@ def _risks(
     if setting.bounds[Tier.LARGE].least == 1:
         yield "One large instance may be all there is at night: set large.instances.min to 2 to outlive its loss."
     if wishes.weights:
-        yield f"Weights are kept in {wishes.weights} of each node (hostPath): write other storage where that is forbidden."
+        yield f"Weights are kept in {wishes.weights} of each node (hostPath); where that is forbidden, write a claim."

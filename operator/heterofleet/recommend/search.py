@@ -112,12 +112,7 @@ def _usable(trials: Trials, tier: Tier, shapes: tuple[Shape, ...]) -> tuple[Shap
     few = [shape for shape in within if trials.peak_instances(tier, shape) <= _MOST_INSTANCES]
     if not few:
         raise NothingHolds(_too_many(trials, tier, within))
-    budget = trials.wishes.gpus
-    held = [shape for shape in few if budget is None or shape.gpus <= budget]
-    if not held:
-        least = min(shape.gpus for shape in few)
-        raise NothingHolds(f"one instance of the {tier} model takes {least} GPUs, and there are {budget}: raise --gpus")
-    return tuple(held)
+    return tuple(few)
 
 
 def _alone(
@@ -229,8 +224,8 @@ def _too_slow(trials: Trials, tier: Tier, engines: Mapping[Shape, Engine]) -> st
     return (
         f"no idle instance of the {tier} model on {trials.wishes.gpu} keeps the objective: {objective.attainment:.0%}"
         f" of requests get their first token within {first:.2g} s at best and the others every {between:.2g} s,"
-        f" and asked are {objective.ttft_seconds:g} s and {objective.inter_token_seconds:g} s: raise --ttft or --inter-token, or"
-        " choose another --gpu or --pair"
+        f" and asked are {objective.ttft_seconds:g} s and {objective.inter_token_seconds:g} s: raise --ttft or"
+        " --inter-token, or choose another --gpu or --pair"
     )
 
 
