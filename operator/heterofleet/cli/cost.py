@@ -154,6 +154,8 @@ def _ownership(options: argparse.Namespace, found: _Found) -> Ownership | None:
 
 
 def _draw(file: str, found: _Found, owned: Ownership | None) -> None:
+    if found.sheet is None and owned is None:
+        raise UsageError("--plot draws a load, a fleet, or --tco: give one of them beside --value")
     try:
         from heterofleet.cli import costplot  # noqa: PLC0415  matplotlib takes its time
         from heterofleet.simulate import plots  # noqa: PLC0415

@@ -57,7 +57,7 @@ def _shown(rows: Sequence[Row]) -> tuple[str, list[float | None]]:
 
 
 def _saving(axes: "Axes", inputs: Inputs) -> None:
-    most = max(20.0, 2 * inputs.steps)
+    most = min(planact.MOST, max(20.0, 2 * inputs.steps))
     steps = [most * place / 200 for place in range(201)]
     plain = [planact.cost(each, inputs.relative_cost).saving * 100 for each in steps]
     axes.plot(steps, plain, color=LIGHT.peer, label="nothing fails")

@@ -160,7 +160,7 @@ def test_a_trace_is_played_on_the_fleet_and_on_each_model_alone(capsys: pytest.C
 def test_a_picture_is_written_in_the_form_of_its_name(folder: Path) -> None:
     pytest.importorskip("matplotlib")
     assert cost("--tco", "--steps", "5", "--escalation-rate", "0.1", "--plot", "cost.svg") == 0
-    assert cost("--tco", "--plot", "cost.png") == 0
+    assert cost("--steps", "1e6", "--plot", "cost.png") == 0
     picture = (folder / "cost.svg").read_text()
     assert "steps a plan (N)" in picture
     assert "licences" in picture
@@ -188,6 +188,7 @@ def test_a_picture_is_written_in_the_form_of_its_name(folder: Path) -> None:
         (("chat", "--escalation-rate", "0.1"), "--escalation-rate is measured where a FLEET runs"),
         (("--prometheus", "http://127.0.0.1:9"), "--prometheus is asked about a FLEET"),
         (("--plot", "cost.gif"), "--plot cost.gif: pictures are .png or .svg"),
+        (("--value", "worth.yaml", "--plot", "cost.png"), "--plot draws a load, a fleet, or --tco"),
         (("--tco", "nowhere.yaml"), "nowhere.yaml: no such file or directory"),
         (("--value", "owned.yaml"), "owned.yaml: baseline: field required; known at the top are baseline, now, worth"),
     ],
