@@ -24,8 +24,7 @@ from heterofleet.recommend.search import Single, Space
 from heterofleet.recommend.trials import Played, Trials
 from heterofleet.recommend.verdict import Money, Quality
 from heterofleet.recommend.wishes import Wishes
-from heterofleet.simulate import report, study
-from heterofleet.simulate.policies import Choice, Kind
+from heterofleet.simulate import report
 from heterofleet.simulate.study import Progress, Wanted
 from heterofleet.simulate.trace import Trace, Traffic
 
@@ -140,7 +139,6 @@ def merged_trace(trace: Trace) -> Trace:
 
 
 def _recommendation(question: Question, trials: Trials, played: Played, alone: Single | None) -> Recommendation:
-    oracle = study.play(played.case, Choice(Kind.ORACLE), lambda _: None)
     (figures,) = report.figures(played.case, [played.outcome])
     money = Money(
         mixed_gpu_hours=played.gpu_hours,
@@ -159,7 +157,7 @@ def _recommendation(question: Question, trials: Trials, played: Played, alone: S
         body=manifest.body(question.wishes, played.setting, trials.contexts),
         played=played,
         figures=figures,
-        oracle_gpu_hours=oracle.run.gpu_hours,
+        oracle_gpu_hours=trials.oracle_gpu_hours(played.setting.shapes),
         source_size=sizes.compare(trials, question.profile.peak_qps, played.setting.shapes),
         risks=risks.of(
             question.profile, question.wishes, played.setting, match,

@@ -121,6 +121,14 @@ class Trials:
         requests = sum(float(np.nansum(traffic.requests)) for traffic in self.trace.classes.values())
         return float(self._arriving[tier].sum()) / requests if requests > 0 else 0.0
 
+    def oracle_gpu_hours(self, shapes: Mapping[Tier, Shape]) -> float:
+        """What somebody who knows the future holds so that no minute violates, escalations included."""
+        hours = 0.0
+        for tier, shape in shapes.items():
+            counts = oracle.schedule(self._arriving[tier], _pool(self.engine(tier, shape)))
+            hours += float(counts.sum()) * shape.gpus / MINUTE_SECONDS
+        return hours
+
     def alone(self, tier: Tier, shape: Shape, quantile: float, least: int) -> Alone:
         """The tier by itself, with at least so many instances."""
         key = (tier, shape, quantile, least)
