@@ -181,7 +181,8 @@ def test_rules_and_alerts_come_with_the_chart_as_they_stand_in_the_code(helm: He
     switches = [
         f"prometheus.{kind}.{value}" for kind in kinds for value in ("enabled=true", "labels.release=prometheus")
     ]
-    recorded, alerting = of_kind(helm.template(*switches), "PrometheusRule").values()
+    made = of_kind(helm.template(*switches), "PrometheusRule")
+    recorded, alerting = made["heterofleet-operator"], made["heterofleet-operator-alerts"]
     assert (recorded["spec"], alerting["spec"]) == (shipped.recorded(), shipped.alerting())
     assert {rule["metadata"]["labels"]["release"] for rule in (recorded, alerting)} == {"prometheus"}
     files = [yaml.safe_load((ROOT / "manifests" / "prometheus" / f"{kind}.yaml").read_text("utf-8")) for kind in kinds]
@@ -198,11 +199,11 @@ def test_runbooks_of_alerts_lie_where_the_chart_is_told(helm: Helm) -> None:
 
 
 def test_the_dashboard_comes_as_grafanas_sidecar_looks_for_it(helm: Helm) -> None:
-    shown = of_kind(helm.template("dashboard.enabled=true"), "ConfigMap")["heterofleet-dashboard"]
+    shown = of_kind(helm.template("dashboard.enabled=true"), "ConfigMap")["heterofleet-operator-dashboard"]
     assert shown["metadata"]["labels"]["grafana_dashboard"] == "1"
     imported = (ROOT / "manifests" / "grafana" / "dashboard.json").read_text("utf-8")
     assert json.loads(shown["data"]["heterofleet.json"]) == json.loads(imported)
-    assert "heterofleet-dashboard" not in of_kind(helm.template(), "ConfigMap")
+    assert "heterofleet-operator-dashboard" not in of_kind(helm.template(), "ConfigMap")
 
 
 @pytest.mark.parametrize(
