@@ -31,6 +31,7 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "--watch": "it goes on until it is interrupted: tests/cluster/test_cli.py",
     "cost chat": "the fleets of those tests have no prices: tests/unit/cli/test_cost_fleet.py has one that does",
     "cost --file": "it takes half a minute: tests/unit/cli/test_cost.py plays a shorter trace",
+    "recommend ": "a search takes up to a minute, and a status or a Prometheus must hold a load: tests/recommend",
     "simulate chat.yaml http": "it needs the week of a Prometheus: tests/simulate asks one that is played",
 }
 """Pieces of command lines that are not run by the tests of this module, with the reason."""
