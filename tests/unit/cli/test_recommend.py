@@ -18,8 +18,11 @@ from unit.cli import planned
 pytest.importorskip("numpy")
 
 HOUR = "\n".join(["class,minute,requests,input_tokens,output_tokens",
-                  *(f"{name},{minute},{60 * rate},{60000 * rate},{12000 * rate}"
+                  *(f"{name},{minute},{60 * rate},{6000 * rate},{1200 * rate}"
                     for name, rate in (("plan", 1), ("act", 5)) for minute in range(60))])  # fmt: skip
+
+ONE_GPU = ["--pair", "qwen3-30b", "--gpus-per-node", "1", "--name", "chat"]
+"""Few shapes fit one GPU, so that few have to be measured."""
 
 
 @pytest.fixture(autouse=True)
@@ -34,9 +37,9 @@ def options(*words: str) -> argparse.Namespace:
 
 
 def test_a_trace_gives_a_fleet_that_validates_with_its_evidence(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.main(["recommend", "trace.csv", "--write", "fleet.yaml", "--name", "chat", "-o", "json"]) == 0
+    assert main.main(["recommend", "trace.csv", "--write", "fleet.yaml", *ONE_GPU, "-o", "json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["pays"]
+    assert told["verdict"].startswith("A mixed fleet does not pay: it saves")
     assert told["load"]["steps_per_plan"] == 5
     assert told["evidence"]["holds"]
     assert max(told["evidence"]["missed_objective_share"].values()) <= told["evidence"]["allowed_share"]
