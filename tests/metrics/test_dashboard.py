@@ -34,11 +34,16 @@ FIRING: Final = {"HeterofleetMoneyBurn", "HeterofleetPlanHeld", "HeterofleetUpda
 
 
 def panels() -> Iterator[str]:
-    """The expressions, with the variables filled in as Grafana would."""
+    """The expressions of all panels."""
     for panel in json.loads(DASHBOARD.read_text("utf-8"))["panels"]:
         for target in panel.get("targets", ()):
-            filled = target["expr"].replace("$namespace", loopback.NAMESPACE).replace("$fleet", loopback.FLEET)
-            yield filled.replace("$__rate_interval", "5s")
+            yield filled(target["expr"])
+
+
+def filled(expression: str) -> str:
+    """With its variables replaced, as Grafana would."""
+    of_fleet = expression.replace("$namespace", loopback.NAMESPACE).replace("$fleet", loopback.FLEET)
+    return of_fleet.replace("$__rate_interval", "5s")
 
 
 async def asked(server: PrometheusServer, expression: str) -> list[dict[str, Any]]:
