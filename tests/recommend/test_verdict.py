@@ -54,7 +54,12 @@ def test_few_steps_speak_against_it_without_deciding() -> None:
         (profile(5, escalation=0.9), USUAL, Quality.USUAL, "90% of steps escalate, and from 88% on"),
         (profile(5), Money(980, 1000, 8.5), Quality.USUAL, "it saves 2%"),
         (profile(5), Money(1200, 1000, 8.5), Quality.USUAL, "it saves -20%"),
-        (profile(5), Money(400, 1000, 0.9), Quality.USUAL, "from 0% on"),
+        (
+            profile(5),
+            Money(400, 1000, 0.9),
+            Quality.USUAL,
+            "never pays with these models: work of the large one takes no more GPUs",
+        ),
     ],
 )
 def test_what_decides_against_it_is_said(load: LoadProfile, money: Money, quality: Quality, sentence: str) -> None:

@@ -92,6 +92,11 @@ def _decides_against(profile: LoadProfile, money: Money, quality: Quality, break
         return (
             "A mixed fleet is not for answers that must be alike whichever model gives them: use the large one alone."
         )
+    if money.relative_cost <= 1:
+        return (
+            "A mixed fleet never pays with these models: work of the large one takes no more GPUs than that of the small"
+            f" one (c = {money.relative_cost:.2g})."
+        )
     if profile.escalation >= break_even:
         return (
             f"A mixed fleet does not pay: {profile.escalation:.0%} of steps escalate, and from {break_even:.0%} on"

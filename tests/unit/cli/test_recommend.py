@@ -39,7 +39,7 @@ def options(*words: str) -> argparse.Namespace:
 def test_a_trace_gives_a_fleet_that_validates_with_its_evidence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["recommend", "trace.csv", "--write", "fleet.yaml", *ONE_GPU, "-o", "json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["verdict"].startswith("A mixed fleet does not pay: it saves")
+    assert told["verdict"].startswith("A mixed fleet never pays with these models")
     assert told["load"]["steps_per_plan"] == 5
     assert told["evidence"]["holds"]
     assert max(told["evidence"]["missed_objective_share"].values()) <= told["evidence"]["allowed_share"]
