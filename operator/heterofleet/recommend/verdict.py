@@ -94,8 +94,8 @@ def _decides_against(profile: LoadProfile, money: Money, quality: Quality, break
         )
     if money.relative_cost <= 1:
         return (
-            "A mixed fleet never pays with these models: work of the large one takes no more GPUs than that of the small"
-            f" one (c = {money.relative_cost:.2g})."
+            "A mixed fleet never pays with these models: work of the large one takes no more GPUs than that of the"
+            f" small one (c = {money.relative_cost:.2g})."
         )
     if profile.escalation >= break_even:
         return (
