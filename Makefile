@@ -78,7 +78,7 @@ metrics: setup ## recording rules and signals, by a real Prometheus on loopback
 	@$(BIN)/python -m pytest -q tests/metrics
 
 router: setup ## the router and the simulated engines, on loopback
-	@$(BIN)/python -m pytest -q tests/router tests/simulate tests/soak
+	@$(BIN)/python -m pytest -q tests/router tests/simulate tests/recommend tests/soak
 
 test-engine: setup ## the router before real vLLM on the CPU (RECORD=1 writes the forms of its answers anew)
 	@RECORD=$(RECORD) $(BIN)/python -m pytest -q tests/engine
