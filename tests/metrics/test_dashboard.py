@@ -28,6 +28,7 @@ SEEN: Final = (
     "heterofleet:inter_token_late:ratio3d and heterofleet:utilisation:ratio5m"
     " and on (namespace, fleet) heterofleet:cross_tier_seconds:mean1h"
     " and on (namespace, fleet) heterofleet:cost_usd_per_token:ratio1h"
+    " and on (namespace, fleet) heterofleet:escalation_rate:ratio1h > 0"
 )
 FIRING: Final = {"HeterofleetMoneyBurn", "HeterofleetPlanHeld", "HeterofleetUpdateAvailable", "HeterofleetPlanStuck"}
 """Alerts whose cause the fleet of the data centre has; each other expression is empty."""
