@@ -2,7 +2,7 @@
 # into .venv and the user's cache folder.
 .DEFAULT_GOAL := help
 .PHONY: help setup lock testbed generate drift lint check build unit supervisor metrics router test-engine soak-router \
-  cluster reconcile random test images release demo bench-control-plane bench-router bench-scaling clean
+  cluster reconcile random test images release demo bench-control-plane bench-router bench-scaling bench-cli clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -78,7 +78,7 @@ metrics: setup ## recording rules and signals, by a real Prometheus on loopback
 	@$(BIN)/python -m pytest -q tests/metrics
 
 router: setup ## the router and the simulated engines, on loopback
-	@$(BIN)/python -m pytest -q tests/router tests/simulate tests/soak
+	@$(BIN)/python -m pytest -q tests/router tests/simulate tests/recommend tests/soak
 
 test-engine: setup ## the router before real vLLM on the CPU (RECORD=1 writes the forms of its answers anew)
 	@RECORD=$(RECORD) $(BIN)/python -m pytest -q tests/engine
@@ -130,6 +130,9 @@ bench-router: setup ## the router beside nginx, vllm-router and LiteLLM, each al
 
 bench-scaling: setup ## forecast and plan against HPA, KEDA and the oracle on real traces (about 4 minutes; ARGS=--variants)
 	@$(BIN)/python -m benchmarks.scaling $(ARGS)
+
+bench-cli: testbed ## how long the command line takes, also before 1,000 fleets on a real API server (about 3 minutes)
+	@$(BIN)/python -m benchmarks.cli
 
 clean: ## remove what was built in the tree; caches outside it stay
 	@rm -rf build dist

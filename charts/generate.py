@@ -1,8 +1,9 @@
-"""Writes manifests/install.yaml, what `kubectl apply` needs in place of Helm: `python charts/generate.py [--check]`.
+"""Writes what is made from the chart and for it: `python charts/generate.py [--check]`.
 
-It is the chart with its default values in the namespace heterofleet-system, led by that namespace and without the
-marks that only Helm reads (they would let a later `helm install` take the objects for its own). `--check` writes
-nothing and shows what has drifted.
+The chart's dashboard is built from `panels`; manifests/grafana/dashboard.json is the same, for whoever imports it.
+manifests/install.yaml is what `kubectl apply` needs in place of Helm: the chart with its default values in the
+namespace heterofleet-system, led by that namespace and without the marks that only Helm reads (they would let a later
+`helm install` take the objects for its own). `--check` writes nothing and shows what has drifted.
 """
 
 import argparse
@@ -10,10 +11,11 @@ import difflib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+import dashboard
 import yaml
 
 from heterofleet import generate
@@ -23,6 +25,7 @@ from testbed import binaries
 ROOT: Final = Path(__file__).resolve().parent.parent
 CHART: Final = ROOT / "charts" / "heterofleet"
 INSTALL: Final = ROOT / "manifests" / "install.yaml"
+DASHBOARDS: Final = (CHART / "files" / "dashboard.json", ROOT / "manifests" / "grafana" / "dashboard.json")
 NAMESPACE: Final = "heterofleet-system"
 _BY_HAND: Final = "# Generated from charts/heterofleet by `make generate`; edits are lost.\n"
 _OF_HELM: Final = frozenset({"helm.sh/chart", "helm.sh/resource-policy", "app.kubernetes.io/managed-by"})
@@ -58,21 +61,31 @@ def _without_helm(manifest: Manifest) -> Manifest:
     return {**manifest, "metadata": metadata}
 
 
+def files(helm: str) -> Mapping[Path, str]:
+    """Every file that is written here, and what it holds."""
+    return {INSTALL: install(helm), **dict.fromkeys(DASHBOARDS, dashboard.text())}
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Writes manifests/install.yaml from the chart.")
+    parser = argparse.ArgumentParser(description="Writes manifests/install.yaml and the dashboard.")
     parser.add_argument("--check", action="store_true", help="show drift and write nothing")
     parser.add_argument("--helm", default=os.environ.get("HELM"), help="the helm to run; the test bed's unless given")
     given = parser.parse_args()
-    text = install(given.helm or binaries.ensure()["helm"])
+    wanted = files(given.helm or binaries.ensure()["helm"])
     if not given.check:
-        INSTALL.write_text(text, "utf-8")
+        for path, text in wanted.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8")
         return 0
-    present = INSTALL.read_text("utf-8").splitlines(keepends=True) if INSTALL.exists() else []
-    drift = difflib.unified_diff(
-        present, text.splitlines(keepends=True), str(INSTALL.relative_to(ROOT)), "as generated"
-    )
-    sys.stdout.writelines(lines := list(drift))
-    return int(bool(lines))
+    drift = [line for path, text in wanted.items() for line in _difference(path, text)]
+    sys.stdout.writelines(drift)
+    return int(bool(drift))
+
+
+def _difference(path: Path, wanted: str) -> Iterator[str]:
+    present = path.read_text("utf-8").splitlines(keepends=True) if path.exists() else []
+    name = str(path.relative_to(ROOT))
+    return difflib.unified_diff(present, wanted.splitlines(keepends=True), name, "as generated")
 
 
 if __name__ == "__main__":

@@ -15,15 +15,15 @@ import yaml
 
 from heterofleet.api import crd, labels, reference
 from heterofleet.desired import scraping
-from heterofleet.metrics import rules
+from heterofleet.metrics import shipped
 
 _BY_HAND = "# Generated from operator/heterofleet/api by `make generate`; edits are lost.\n"
-_OF_RULES = "# Generated from operator/heterofleet/metrics/rules.py by `make generate`; edits are lost.\n"
+_OF_RULES = "# Generated from operator/heterofleet/metrics by `make generate`; edits are lost.\n"
 _OF_SCRAPES = "# Generated from operator/heterofleet/desired/scraping.py by `make generate`; edits are lost.\n"
 _REFERENCE = Path("docs", "reference")
 _SCRAPES = Path("manifests", "prometheus", "scrape.yaml")
 _CHART_CRDS = Path("charts", "heterofleet", "files", "crds")
-_RULES = (Path("manifests", "prometheus", "rules.yaml"), Path("charts", "heterofleet", "files", "rules.yaml"))
+_RULES = (Path("manifests", "prometheus"), Path("charts", "heterofleet", "files"))
 
 
 class Generated(NamedTuple):
@@ -42,8 +42,9 @@ def files() -> Iterator[Generated]:
         kind = definition["spec"]["names"]["kind"].lower()
         yield Generated(_REFERENCE / f"{kind}.md", reference.of_definition(definition))
     yield Generated(_REFERENCE / "conditions.md", reference.of_conditions())
-    for path in _RULES:
-        yield Generated(path, _OF_RULES + as_yaml(rules.file()))
+    for folder in _RULES:
+        yield Generated(folder / "rules.yaml", _OF_RULES + as_yaml(shipped.recorded()))
+        yield Generated(folder / "alerts.yaml", _OF_RULES + as_yaml(shipped.alerting()))
     yield Generated(_SCRAPES, _OF_SCRAPES + as_yaml({"scrape_configs": scraping.jobs()}))
 
 

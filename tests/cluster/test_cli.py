@@ -1,6 +1,8 @@
-"""The command line against a real API server: what it prints, writes and refuses, as a process of its own."""
+"""The command line against a real API server: what it prints, writes and refuses."""
 
+import contextlib
 import functools
+import io
 import json
 import os
 import subprocess
@@ -19,10 +21,14 @@ from cases.reading import SMALLEST, with_values
 from heterofleet import generate
 from heterofleet.api import crd, labels
 from heterofleet.api.labels import Manifest
+from heterofleet.cli import main
 from testbed.api import ApiError
-from testbed.controlplane import Cluster
+from testbed.controlplane import Cluster, ClusterError
 from testbed.eventually import eventually
+from unit import markdown, typed
+from unit.typed import Typed, Where
 
+RESOURCE = f"{labels.FLEET_PLURAL}.{labels.GROUP}"
 READY = {"type": "Ready", "observedGeneration": 1, "lastTransitionTime": "2026-05-04T12:00:00Z"}
 
 
@@ -45,11 +51,18 @@ class Cli:
         return [sys.executable, "-c", program, *arguments]
 
     def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            self.command(*arguments), input=stdin, capture_output=True, text=True, check=False, env=self.environment()
-        )
-        assert "Traceback" not in done.stderr
-        return done
+        """As in a process of its own, without the half second that one takes to start.
+
+        Kubernetes' library reads $KUBECONFIG once for all, when it is loaded, so that the file is named here.
+        """
+        out, err = io.StringIO(), io.StringIO()
+        if Typed(arguments, Path()).where is Where.CLUSTER and "--kubeconfig" not in arguments:
+            arguments = (*arguments, "--kubeconfig", str(self.kubeconfig))
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            patch.setenv("NO_COLOR", "1")
+            patch.setattr("sys.stdin", io.StringIO(stdin))
+            code = main.main(arguments)
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
     def out(self, *arguments: str) -> str:
         done = self.run(*arguments, "-n", self.namespace)
@@ -220,7 +233,11 @@ def test_every_refusal_is_one_sentence(cli: Cli, tmp_path: Path) -> None:
     config = yaml.safe_load(cli.kubeconfig.read_text())
     config["users"][0]["user"] = {"token": "wrong"}
     (tmp_path / "wrong").write_text(yaml.safe_dump(config))
-    assert "does not accept your credentials" in cli.error("status", "--kubeconfig", str(tmp_path / "wrong"))
+    (tmp_path / "fleet.yaml").write_text(yaml.safe_dump(SMALLEST[labels.FLEET_KIND]))
+    for command in (("status",), ("top", "--once"), ("explain", "chat"), ("diff", str(tmp_path / "fleet.yaml"))):
+        refused = cli.error(*command, "--kubeconfig", str(tmp_path / "wrong"))
+        assert "does not accept your credentials" in refused
+        assert len(refused.splitlines()) == 1
 
 
 def test_who_has_no_rights_is_told_which(cli: Cli, tmp_path: Path) -> None:
@@ -285,3 +302,147 @@ def _takes(cli: Cli, body: Manifest) -> bool:
             raise
         return False
     return True
+
+
+RAISED = {
+    "at": "2026-05-04T12:00:00Z",
+    "tier": "small",
+    "before": 1,
+    "after": 2,
+    "bound": "Queue",
+    "message": "100 work tokens/s come and what waits asks for 20 more: 2 at 60 each",
+    "enforced": True,
+}
+
+
+@pytest.mark.usefixtures("led")
+def test_decisions_are_explained_from_the_stored_status(cli: Cli) -> None:
+    cli.create("chat", conditions=ready("True", "AllReady"), decisions=[RAISED])
+    lines = cli.out("explain", "chat").splitlines()
+    assert lines[0] == "chat in " + cli.namespace + "  mode Enforce"
+    assert lines[-1] == (
+        "bound      Queue: What waits asks for more than the forecast (scaling.reactive.queueSeconds: 30)."
+    )
+    (made,) = json.loads(cli.out("explain", "chat", "-o", "json"))["decisions"]
+    assert {key: made[key] for key in RAISED} == RAISED
+    assert cli.error("explain", "caht").endswith("; did you mean chat?\n")
+
+
+@pytest.mark.usefixtures("led")
+def test_top_shows_what_is_known_once_and_in_a_pipe(cli: Cli) -> None:
+    cli.create("chat", conditions=ready("True", "AllReady"), large={"ready": 1, "desired": 2})
+    cli.create("search", conditions=ready("False", "Starting"), cost={"usdPerHour": "12.50"})
+    rows = [line.split() for line in cli.out("top", "--once", "--sort", "money").splitlines()[2:]]
+    assert rows[1:] == [
+        ["search", "0/0", "0/0", "-", "-", "-", "-", "-", "12.50", "Starting"],
+        ["chat", "1/2", "0/0", "-", "-", "-", "-", "-", "-", "AllReady"],
+    ]
+    assert [row["reason"] for row in json.loads(cli.out("top", "-o", "json"))] == ["AllReady", "Starting"]
+    unanswered = cli.out("top", "chat", "--prometheus", "http://127.0.0.1:1").splitlines()[-1]
+    assert unanswered.startswith("The flow is not shown: http://127.0.0.1:1 cannot be asked")
+
+
+def test_a_file_is_compared_as_its_fleet_was_applied(cli: Cli, tmp_path: Path) -> None:
+    """By a client, by the server, by hand since: the same file shows what its own kind of apply would do."""
+    file = tmp_path / "chat.yaml"
+    before = with_values(SMALLEST[labels.FLEET_KIND], {"spec.small.instances": {"min": 2, "max": 9}})
+    after = with_values(before, {"spec.small.instances": {"max": 12}, "spec.large.parallelism": {"tensor": 8}})
+    file.write_text(yaml.safe_dump(before))
+    assert cli.out("diff", str(file)) == (f"chat in {cli.namespace}: does not exist there, and would be created.\n")
+    for by_server in ((), ("--server-side",)):
+        cli.cluster.kubectl("apply", *by_server, "-n", cli.namespace, "-f", "-", input=yaml.safe_dump(before))
+        cli.cluster.api.merge(f"{cli.fleets}/chat", {"spec": {"suspend": True}})
+        file.write_text(yaml.safe_dump(before))
+        assert cli.out("diff", str(file), "--exit-code") == f"chat in {cli.namespace}: nothing would change.\n"
+        file.write_text(yaml.safe_dump(after))
+        told = cli.out("diff", str(file)).splitlines()
+        assert told[:4] == [
+            f"chat in {cli.namespace}: 3 fields would change.",
+            "~ spec.large.parallelism.tensor: 1 -> 8   rolls the large tier",
+            "~ spec.small.instances.max: 9 -> 12",
+            "~ spec.small.instances.min: 2 -> 1",
+        ]
+        assert told[4].startswith("The large tier rolls, ")
+        stored = cli.cluster.api.get(f"{cli.fleets}/chat")
+        assert stored["spec"]["large"]["parallelism"]["tensor"] == 1, "a dry run writes nothing"
+        applied = cli.cluster.kubectl("apply", *by_server, "-n", cli.namespace, "-f", str(file))
+        assert "chat" in applied
+        assert cli.out("diff", str(file), "--exit-code") == f"chat in {cli.namespace}: nothing would change.\n"
+        cli.cluster.api.delete(f"{cli.fleets}/chat")
+
+
+def test_what_the_server_refuses_is_its_own_sentence(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "chat.yaml"
+    named = with_values(SMALLEST[labels.FLEET_KIND], {"spec.small.model.servedName": "act"})
+    cli.cluster.api.create(cli.fleets, named)
+    file.write_text(yaml.safe_dump(with_values(named, {"spec.small.model.servedName": "other"})))
+    refused = cli.run("diff", str(file), "-n", cli.namespace)
+    assert (refused.returncode, refused.stderr) == (1, "")
+    assert refused.stdout.startswith(f"chat in {cli.namespace}: would be refused: spec.small.model: Invalid value: ")
+    file.write_text(yaml.safe_dump(with_values(named, {"spec.sacling": {}})))
+    assert "spec.sacling: unknown field; did you mean scaling?" in cli.error("diff", str(file))
+
+
+def test_who_may_only_read_is_told_what_diff_and_top_need(cli: Cli, tmp_path: Path) -> None:
+    cli.create("chat")
+    cli.cluster.kubectl("-n", cli.namespace, "create", "role", "reader", "--verb=get,list", f"--resource={RESOURCE}")
+    account = f"--serviceaccount={cli.namespace}:default"
+    cli.cluster.kubectl("-n", cli.namespace, "create", "rolebinding", "reader", "--role=reader", account)
+    kubeconfig = cli.cluster.service_account_kubeconfig(cli.namespace, "default", tmp_path / "reader")
+    reader = Cli(cli.cluster, cli.namespace, kubeconfig)
+    file = tmp_path / "chat.yaml"
+    file.write_text(yaml.safe_dump(SMALLEST[labels.FLEET_KIND]))
+    assert 'cannot patch resource "heterogeneousdeployments"' in reader.error("diff", str(file))
+    assert 'cannot list resource "pods"' in reader.out("top", "--once").splitlines()[-1]
+
+
+@pytest.fixture
+def documented(cli: Cli, tmp_path: Path) -> Cli:
+    """The fleets that the documents speak of, as they speak of them, and the file of one."""
+    failed = {"index": 1, "state": "Failed", "ranks": 1}
+    override = {"instances": 12, "by": "kubectl-scale", "until": "2099-01-01T00:00:00Z"}
+    for name in ("chat", "search", "failed"):
+        cli.create(
+            name,
+            conditions=ready("False", "InstanceFailed"),
+            large={"instances": [failed]},
+            small={"override": override},
+            decisions=[RAISED],
+        )
+    tiers = f"/apis/{labels.API_VERSION}/namespaces/{cli.namespace}/{labels.TIER_PLURAL}"
+    small = with_values(
+        SMALLEST[labels.TIER_KIND], {"metadata.name": "chat-small", "spec": {"tier": "small", "instances": 1}}
+    )
+    cli.cluster.api.create(tiers, small)
+    (tmp_path / "fleet.yaml").write_text(yaml.safe_dump(SMALLEST[labels.FLEET_KIND]))
+    return cli
+
+
+def within(namespace: str, words: tuple[str, ...]) -> list[str]:
+    """A command line of a document, in the namespace of this test where it names one or none."""
+    named = [flag for flag in ("-n", "--namespace") if flag in words]
+    if not named:
+        return [*words, *([] if {"-A", "--all-namespaces"} & set(words) else ["-n", namespace])]
+    place = words.index(named[0]) + 1
+    return [*words[:place], namespace, *words[place + 1 :]]
+
+
+@pytest.mark.usefixtures("led")
+def test_every_command_line_of_the_documents_that_asks_a_cluster_succeeds(
+    documented: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    commands = typed.all_of(markdown.documents(), Where.CLUSTER)
+    assert {command.words[0] for command in commands} >= typed.OF_A_CLUSTER
+    done = {command.text: documented.run(*within(documented.namespace, command.words)) for command in commands}
+    assert {text: one.stderr for text, one in done.items() if one.returncode != 0} == {}
+
+
+def test_every_line_of_kubectl_in_the_documents_that_is_about_fleets_succeeds(documented: Cli) -> None:
+    failed = {}
+    for line in typed.kubectl_of_fleets(markdown.documents()):
+        try:
+            documented.cluster.kubectl(*within(documented.namespace, line.words))
+        except ClusterError as refused:
+            failed[line.text] = str(refused)
+    assert failed == {}

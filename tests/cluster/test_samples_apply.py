@@ -8,6 +8,12 @@ import pytest
 import yaml
 
 from heterofleet.api import crd, labels
+from heterofleet.cli import output
+from heterofleet.planning import catalogue
+from heterofleet.recommend import advice, answers, loadprofile
+from heterofleet.recommend.advice import Question
+from heterofleet.recommend.answers import Answers
+from heterofleet.recommend.wishes import Wishes
 from testbed.controlplane import Cluster
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +38,21 @@ def lost(written: Any, stored: Any, path: str = "spec") -> Iterator[str]:
             yield from lost(*pair, f"{path}[{index}]")
     elif written != stored:
         yield f"{path}: {written!r} became {stored!r}"
+
+
+@pytest.mark.parametrize("qps", [30, 300, 3000])
+def test_a_recommended_fleet_of_each_size_is_applied_as_it_was_written(
+    defined: Cluster, namespace: str, tmp_path: Path, qps: int
+) -> None:
+    trace = answers.trace(Answers(qps))
+    wishes = Wishes(name=f"for-{qps}")
+    question = Question(trace, loadprofile.of(trace, None, batch=False), wishes, made_up=True, measured=1)
+    written = advice.recommend(question, catalogue.load(), lambda _: None).body
+    file = tmp_path / "fleet.yaml"
+    file.write_text(output.manifests([written]))
+    defined.kubectl("apply", "--validate=strict", "--namespace", namespace, "--filename", str(file))
+    path = f"/apis/{labels.API_VERSION}/namespaces/{namespace}/{labels.FLEET_PLURAL}/{wishes.name}"
+    assert list(lost(written["spec"], defined.api.get(path)["spec"])) == []
 
 
 @pytest.mark.parametrize("file", SAMPLES, ids=lambda file: file.stem)

@@ -2,13 +2,16 @@
 
 import itertools
 import json
+import random
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import hypothesis
 import pytest
 from hypothesis import strategies
 
+from benchmarks import cli as cli_bench
 from benchmarks.figures import Figure, Report, percentile
 from benchmarks.routerbench import (
     bodies,
@@ -35,6 +38,8 @@ from benchmarks.routerbench.rows import Row
 from benchmarks.routerbench.streams import Streamed
 from benchmarks.routerbench.verdicts import Rows
 from benchmarks.routerbench.wrk import Taken
+from heterofleet.api.conditions import FleetStatus
+from heterofleet.api.planned import MOST_DECISIONS
 from heterofleet.api.policy import Profile, RouterPolicy
 from heterofleet.router import classify, openai
 
@@ -290,3 +295,13 @@ def test_a_peer_that_cannot_be_had_leaves_its_figure_out_and_says_so() -> None:
         "rps_8kb_affinity_over_vllm_router_cache_aware is missing: vllm-router cache_aware could not be had here"
         in report.notes
     )
+
+
+def test_fleets_before_which_the_command_line_is_timed_have_statuses_that_say_everything() -> None:
+    statuses = [cli_bench.status(index, random.Random(index), datetime(2026, 5, 4, tzinfo=UTC)) for index in range(100)]
+    read = [FleetStatus.model_validate(status) for status in statuses]
+    assert {len(status.decisions) for status in read} == {MOST_DECISIONS}
+    assert {len(status.conditions) for status in read} == {10}
+    unready = sum(not status.conditions[0].status for status in read)
+    assert 0 < unready < 20
+    assert all(status.plan is not None and status.large.instances and status.endpoint for status in read)

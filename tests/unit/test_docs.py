@@ -5,8 +5,6 @@ import contextlib
 import io
 import pkgutil
 import re
-import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from heterofleet.cli import arguments
 from heterofleet.control import metrics, series
 from heterofleet.desired import alerts
 from heterofleet.planning import acceptance, catalogue
-from unit import markdown
+from unit import markdown, typed
 
 DOCUMENTS = markdown.documents()
 GUIDES = [
@@ -63,15 +61,6 @@ def test_relative_links_lead_to_files_and_headings(path: Path) -> None:
     assert broken == []
 
 
-_INVOKED = re.compile(r"(?:^|&& |<\(|`|bin/)(?:\$ )?(?:kubectl )?heterofleet ([a-z][^`|&;>)]*)")
-
-
-def _invocations(text: str) -> Iterator[list[str]]:
-    for line in markdown.code(text):
-        for words in _INVOKED.findall(line):
-            yield shlex.split(words.partition(" # ")[0].partition("     ")[0].rstrip("…"))
-
-
 def _commands() -> dict[str, argparse.ArgumentParser]:
     actions = arguments.parser()._actions
     return next(dict(a.choices) for a in actions if isinstance(a, argparse._SubParsersAction))
@@ -90,12 +79,12 @@ def _is_understood(words: list[str]) -> bool:
 
 @of_documents(DOCUMENTS)
 def test_every_command_line_is_one_that_the_program_takes(path: Path) -> None:
-    invoked = list(_invocations(path.read_text(encoding="utf-8")))
+    invoked = list(typed.heterofleet(path.read_text(encoding="utf-8")))
     assert [words for words in invoked if not _is_understood(words)] == []
 
 
 def test_command_lines_are_found_in_the_documents() -> None:
-    found = {words[0] for path in DOCUMENTS for words in _invocations(path.read_text(encoding="utf-8"))}
+    found = {words[0] for path in DOCUMENTS for words in typed.heterofleet(path.read_text(encoding="utf-8"))}
     assert found == set(_commands()) - {"version"}
 
 
@@ -115,7 +104,7 @@ def _fleets() -> list[Any]:
         pytest.param(body, id=f"{markdown.named(path)}-{body['metadata']['name']}")
         for path in DOCUMENTS
         for body in markdown.yamls(path.read_text(encoding="utf-8"))
-        if body["kind"] == labels.FLEET_KIND
+        if body.get("kind") == labels.FLEET_KIND
     ]
 
 
@@ -142,6 +131,12 @@ def test_troubleshooting_has_every_reason_for_which_somebody_must_act() -> None:
     must = {reason for reason, about in advice.ADVICE.items() if about.to_do and acted_on & set(about.conditions)}
     elsewhere = {Reason.FIT_UNKNOWN, Reason.FAST_FABRIC_NEEDED}  # These warn.
     assert sorted(reason for reason in must - elsewhere if f"{reason}`" not in text) == []
+
+
+def test_operations_say_what_to_do_for_every_reason_that_asks_for_it() -> None:
+    text = (markdown.ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    told = {match[2] for span in markdown.spans(text) if (match := _CONDITION.match(span))}
+    assert sorted({str(reason) for reason, about in advice.ADVICE.items() if about.to_do} - told) == []
 
 
 _FIELD = re.compile(r"^[a-z][A-Za-z]*(?:\[\])?(?:\.[A-Za-z]+(?:\[\])?)+$")

@@ -10,7 +10,7 @@ import contextlib
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from heterofleet.api.labels import API_VERSION, FLEET_PLURAL, Manifest
 from heterofleet.cli import kubeconfig
@@ -19,7 +19,10 @@ from heterofleet.cli.kubeconfig import Target
 from heterofleet.cluster import errors
 
 _PAGE: Final = 500
+_PROXY_SECONDS: Final = 1.0
 _FIELD_MANAGER: Final = "heterofleet-cli"
+APPLY: Final = "application/apply-patch+yaml"
+MERGE: Final = "application/merge-patch+json"
 FLEETS: Final = f"/apis/{API_VERSION}/{FLEET_PLURAL}"
 
 
@@ -37,6 +40,20 @@ class Api(Protocol):
 
     async def create(self, path: str, body: Manifest) -> Manifest:
         """Post an object, or a review that the server answers."""
+
+    async def text(self, path: str) -> str:
+        """Read what a pod answers through the server's proxy; one that is slow is Unavailable."""
+
+    async def try_out(self, path: str, change: "Change") -> Manifest:
+        """What the server would store if it were told so, all its checks made and nothing written."""
+
+
+class Change(NamedTuple):
+    """A patch of one object: server-side apply under a name, or the merge patch of a client that applies."""
+
+    body: Manifest
+    content_type: str
+    manager: str
 
 
 Session = Callable[[Api, Target], Awaitable[int]]
@@ -156,10 +173,20 @@ class _Opened:
 
     async def merge(self, path: str, patch: Manifest) -> Manifest:
         query = {"fieldManager": _FIELD_MANAGER}
-        return await self._json("PATCH", path, query=query, body=patch, content_type="application/merge-patch+json")
+        return await self._json("PATCH", path, query=query, body=patch, content_type=MERGE)
 
     async def create(self, path: str, body: Manifest) -> Manifest:
         return await self._json("POST", path, query={"fieldManager": _FIELD_MANAGER}, body=body)
+
+    async def text(self, path: str) -> str:
+        answer = await self._request("GET", path, seconds=_PROXY_SECONDS)
+        return answer.decode(errors="replace")
+
+    async def try_out(self, path: str, change: Change) -> Manifest:
+        query = {"dryRun": "All", "fieldValidation": "Strict", "fieldManager": change.manager}
+        if change.content_type == APPLY:
+            query["force"] = "true"
+        return await self._json("PATCH", path, query=query, body=change.body, content_type=change.content_type)
 
     async def _json(self, method: str, path: str, *, body: Manifest | None = None, **options: Any) -> Manifest:
         content = json.dumps(body).encode() if body is not None else None

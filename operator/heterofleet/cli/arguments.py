@@ -11,10 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
+from heterofleet.cli import costarguments, recommendarguments
+
 _EPILOG: Final = """\
 exit codes: 0 done, 1 failed or found errors, 2 wrong usage.
 Colours are off when NO_COLOR is set or the output is not a terminal.
 """
+
+TOP_ORDERS: Final = ("name", "queue", "flight", "requests", "tokens", "escalation", "money", "missing")
+"""What `top` sorts by."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,6 +54,8 @@ def parser() -> argparse.ArgumentParser:
     _add_training(commands)
     _add_playing(commands)
     _add_simulating(commands)
+    _add_recommending(commands)
+    _add_costing(commands)
     _add_own(commands)
     return top
 
@@ -93,6 +100,16 @@ def _add_reading(commands: "Commands[Parser]") -> None:
     status.add_argument("-A", "--all-namespaces", action="store_true", help="fleets of every namespace")
     status.add_argument("-w", "--watch", action="store_true", help="keep showing until interrupted")
     _add_output(status, ("table", "json", "yaml", "name"))
+    top = _command(commands, "top", "top", "show fleets live: instances, queues, flow and money", parents=[cluster])
+    top.add_argument("fleet", nargs="?", metavar="FLEET", help="show this one alone")
+    top.add_argument("-A", "--all-namespaces", action="store_true", help="fleets of every namespace")
+    top.add_argument("--once", action="store_true", help="show one picture and end, as in a pipe")
+    top.add_argument("--interval", type=_interval, default=2.0, metavar="SECONDS", help="between pictures; 2")
+    top.add_argument(
+        "--sort", choices=TOP_ORDERS, default="name", help="largest first, but for name; name unless given"
+    )
+    top.add_argument("--prometheus", metavar="URL", help="ask it for the flow, in place of each fleet's routers")
+    _add_output(top, ("table", "json", "yaml"))
     doctor = _command(commands, "doctor", "doctor", "check what a fleet needs of a cluster", parents=[cluster])
     _add_output(doctor)
 
@@ -108,6 +125,22 @@ def _add_acting(commands: "Commands[Parser]") -> None:
 
 
 def _add_explaining(commands: "Commands[Parser]") -> None:
+    decisions = _command(
+        commands, "explain", "explain", "say why a fleet's counts are what they are", parents=[_cluster()]
+    )
+    decisions.add_argument("fleet", metavar="FLEET")
+    decisions.add_argument("--last", type=_positive, default=5, metavar="NUMBER", help="decisions told; 5 unless given")
+    _add_output(decisions, ("text", "json", "yaml"))
+    difference = _command(
+        commands,
+        "diff",
+        "diff",
+        "compare fleets in files with the cluster, and say what would roll",
+        parents=[_cluster()],
+    )
+    difference.add_argument("files", nargs="+", metavar="FILE", help="YAML or JSON, a folder of them, or - for stdin")
+    difference.add_argument("--exit-code", action="store_true", help="end with 1 where something differs, as git does")
+    _add_output(difference, ("text", "json", "yaml"))
     explain = _command(
         commands, "explain-request", "explainrequest", "say what a router did with a request, from its access log"
     )
@@ -184,6 +217,14 @@ def _add_simulating(commands: "Commands[Parser]") -> None:
     simulate.add_argument("--seed", type=int, default=0, metavar="NUMBER", help="of what is drawn by chance; 0")
     _add_reading_of_traces(simulate)
     simulate.add_argument(
+        "--escalation-rate", type=_share, default=0.0, metavar="SHARE", help="of act work that comes again as large; 0"
+    )
+    size = simulate.add_mutually_exclusive_group()
+    size.add_argument("--load-factor", type=_rate, default=1.0, metavar="NUMBER", help="multiply requests by this")
+    size.add_argument(
+        "--mean-instances", type=_rate, metavar="NUMBER", help="so many requests that each tier needs this many"
+    )
+    simulate.add_argument(
         "--profile", action="append", default=[], metavar="TIER=NAME", help="play a tier by this engine (repeat)"
     )
     simulate.add_argument(
@@ -196,27 +237,59 @@ def _add_simulating(commands: "Commands[Parser]") -> None:
     _add_output(simulate)
 
 
-def _add_reading_of_traces(simulate: Parser) -> None:
-    simulate.add_argument(
+def _add_reading_of_traces(command: Parser) -> None:
+    command.add_argument(
         "--class", dest="classes", action="append", default=[], metavar="NAME=CLASS",
         help="a name of the trace is plan or act (repeat)",
     )  # fmt: skip
-    simulate.add_argument(
+    command.add_argument(
         "--plan-share", type=_share, metavar="SHARE", help="of requests that plan, where the trace names no class"
     )
-    simulate.add_argument("--time-zone", default="UTC", metavar="ZONE", help="of times that name none; UTC")
-    simulate.add_argument("--from", dest="begin", metavar="WHEN", help="begin here: 2026-01-31T08:00, or 2d, 36h")
-    simulate.add_argument("--to", dest="end", metavar="WHEN", help="end here, written likewise")
-    simulate.add_argument("--days", type=_days, metavar="NUMBER", help="no more than this, from the begin")
-    simulate.add_argument("--prompt-weight", type=_share, metavar="WEIGHT", help="work of a prompt token; 0.1")
-    simulate.add_argument(
-        "--escalation-rate", type=_share, default=0.0, metavar="SHARE", help="of act work that comes again as large; 0"
+    command.add_argument("--time-zone", default="UTC", metavar="ZONE", help="of times that name none; UTC")
+    command.add_argument("--from", dest="begin", metavar="WHEN", help="begin here: 2026-01-31T08:00, or 2d, 36h")
+    command.add_argument("--to", dest="end", metavar="WHEN", help="end here, written likewise")
+    command.add_argument("--days", type=_days, metavar="NUMBER", help="no more than this, from the begin")
+    command.add_argument("--prompt-weight", type=_share, metavar="WEIGHT", help="work of a prompt token; 0.1")
+
+
+def _add_recommending(commands: "Commands[Parser]") -> None:
+    recommend = _command(
+        commands,
+        "recommend",
+        "recommend",
+        "say whether a mixed fleet pays for a load, and which one holds its objective",
+        parents=[_cluster()],
     )
-    size = simulate.add_mutually_exclusive_group()
-    size.add_argument("--load-factor", type=_rate, default=1.0, metavar="NUMBER", help="multiply requests by this")
-    size.add_argument(
-        "--mean-instances", type=_rate, metavar="NUMBER", help="so many requests that each tier needs this many"
+    recommendarguments.add(recommend)
+    _add_reading_of_traces(recommend)
+    recommend.add_argument("--load-factor", type=_rate, default=1.0, metavar="NUMBER", help="multiply requests by this")
+    _add_output(recommend)
+    recommend.set_defaults(parser=recommend)
+
+
+def _add_costing(commands: "Commands[Parser]") -> None:
+    cost = _command(
+        commands,
+        "cost",
+        "cost",
+        "say what a fleet, a trace or a load costs, against one model alone",
+        parents=[_cluster()],
     )
+    costarguments.add(cost)
+    _add_reading_of_traces(cost)
+    _add_output(cost)
+    cost.set_defaults(seed=0)
+
+
+def _interval(given: str) -> float:
+    return _within(given, 0.5, 3600)
+
+
+def _positive(given: str) -> int:
+    number = _within(given, 1, 1e6)
+    if number != int(number):
+        raise argparse.ArgumentTypeError(f"{given} is not a whole number")
+    return int(number)
 
 
 def _days(given: str) -> float:
@@ -236,7 +309,10 @@ def _rate(given: str) -> float:
 
 
 def _within(given: str, least: float, most: float) -> float:
-    number = float(given)
+    try:
+        number = float(given)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{given!r} is not a number") from None
     if not least <= number <= most:
         raise argparse.ArgumentTypeError(f"{given} is not between {least:g} and {most:g}")
     return number

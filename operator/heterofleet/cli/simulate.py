@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heterofleet.api.labels import Tier
+from heterofleet.api.labels import FleetKey, Tier
 from heterofleet.api.routing import RequestClass
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.cli import fields, output, simulatefleet, simulateprogress
@@ -39,9 +39,9 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--policies: {exc}") from exc
     _refuse_undrawable(options)
     fleet = simulatefleet.read(options.file, options.fleet, options.set)
-    engines, trace = _engines(options, fleet), _trace(options, fleet)
+    engines, replayed = _engines(options, fleet), trace(options, fleet.key)
     with simulateprogress.shown(sys.stderr) as progress:
-        case = study.prepare(fleet.spec, trace, engines, _wanted(options), progress.stage("engines"))
+        case = study.prepare(fleet.spec, replayed, engines, _wanted(options), progress.stage("engines"))
         outcomes = [study.play(case, choice, progress.stage(str(choice))) for choice in chosen]
         found = report.figures(case, outcomes)
         _write(options, fleet, case, outcomes, found, progress)
@@ -50,7 +50,8 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _trace(options: argparse.Namespace, fleet: HeterogeneousDeployment) -> "Trace":
+def trace(options: argparse.Namespace, fleet: FleetKey) -> "Trace":
+    """The part of a trace that the options name; `fleet` is whose load a Prometheus is asked for."""
     from heterofleet.simulate import tracefile, tracemetrics, tracesource  # noqa: PLC0415  as in `run`
     from heterofleet.simulate.trace import InvalidTrace  # noqa: PLC0415
     from heterofleet.simulate.tracerows import Reading  # noqa: PLC0415
@@ -58,7 +59,7 @@ def _trace(options: argparse.Namespace, fleet: HeterogeneousDeployment) -> "Trac
     reading = Reading(dict(map(_class, options.classes)), options.plan_share, options.time_zone, options.seed)
     part = tracesource.Part(options.begin, options.end, options.days)
     try:
-        return tracesource.read(tracesource.Source(options.trace, reading, part), fleet.key, datetime.now(UTC))
+        return tracesource.read(tracesource.Source(options.trace, reading, part), fleet, datetime.now(UTC))
     except InvalidTrace as exc:
         raise UsageError(f"{options.trace}: {exc}") from exc
     except (tracefile.MissingReader, tracemetrics.NoAnswer) as exc:

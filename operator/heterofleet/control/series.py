@@ -12,10 +12,21 @@ import pydantic
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from heterofleet.api.conditions import ConditionType, FleetStatus, InstanceState, TierStatus
+from heterofleet.api.conditions import (
+    NEGATIVE,
+    Condition,
+    ConditionType,
+    FleetStatus,
+    InstanceState,
+    LastDrain,
+    Reason,
+    TierStatus,
+)
 from heterofleet.api.labels import FleetKey, Manifest, Tier
 from heterofleet.api.planned import PlannedTier
 from heterofleet.api.routing import RequestClass
+from heterofleet.control import promises
+from heterofleet.control.promises import NO_PROMISES, Promises
 
 PREFIX: Final = "heterofleet_operator_"
 
@@ -33,6 +44,7 @@ class Fleets(Protocol):
 @dataclass(frozen=True)
 class _TierNumbers:
     states: tuple[tuple[InstanceState, int], ...]
+    desired: int
     gpus: int
     usd_per_hour: float | None
     capacity: float | None
@@ -44,6 +56,10 @@ class _FleetNumbers:
     conditions: frozenset[ConditionType]
     tiers: tuple[tuple[Tier, _TierNumbers], ...]
     forecasts: tuple[tuple[RequestClass, float], ...] = ()
+    amiss: tuple[tuple[ConditionType, Reason], ...] = ()
+    prompt_weight: float | None = None
+    last_drain: LastDrain | None = None
+    promises: Promises = NO_PROMISES
 
 
 _NOTHING: Final = _FleetNumbers(frozenset(), ())
@@ -68,6 +84,8 @@ class FleetSeries(Collector):
         yield by_condition
         yield from _of_each(numbers)
         yield from _of_plans(numbers)
+        yield from _of_health(numbers)
+        yield from promises.families({key: fleet.promises for key, fleet in numbers.items()})
 
     def _numbers(self) -> dict[FleetKey, _FleetNumbers]:
         read: dict[FleetKey, tuple[int, _FleetNumbers]] = {}
@@ -81,16 +99,18 @@ class FleetSeries(Collector):
 
 def _of_each(numbers: dict[FleetKey, _FleetNumbers]) -> Iterator[GaugeMetricFamily]:
     instances = _family("instances", "Instances by state.", "namespace", "fleet", "tier", "state")
+    desired = _family("desired_instances", "Instances that should run.", "namespace", "fleet", "tier")
     gpus = _family("gpus_held", "GPUs that pods hold, those that start or stop included.", "namespace", "fleet", "tier")
     money = _family("cost_usd_per_hour", "GPUs held x usdPerGpuHour.", "namespace", "fleet", "tier")
     for key, fleet in numbers.items():
         for tier, held in fleet.tiers:
             for state, count in held.states:
                 instances.add_metric([*key, tier, state], count)
+            desired.add_metric([*key, tier], held.desired)
             gpus.add_metric([*key, tier], held.gpus)
             if held.usd_per_hour is not None:
                 money.add_metric([*key, tier], held.usd_per_hour)
-    yield from (instances, gpus, money)
+    yield from (instances, desired, gpus, money)
 
 
 def _of_plans(numbers: dict[FleetKey, _FleetNumbers]) -> Iterator[GaugeMetricFamily]:
@@ -105,7 +125,10 @@ def _of_plans(numbers: dict[FleetKey, _FleetNumbers]) -> Iterator[GaugeMetricFam
     forecast = _family(
         "forecast_tokens_per_second", "Work that is planned for, margin included.", "namespace", "fleet", "class"
     )
+    weight = _family("prompt_weight", "Work of one prompt token, in tokens of an answer.", "namespace", "fleet")
     for key, fleet in numbers.items():
+        if fleet.prompt_weight is not None:
+            weight.add_metric([*key], fleet.prompt_weight)
         for tier, held in fleet.tiers:
             if held.capacity is not None:
                 capacity.add_metric([*key, tier], held.capacity)
@@ -115,7 +138,26 @@ def _of_plans(numbers: dict[FleetKey, _FleetNumbers]) -> Iterator[GaugeMetricFam
                 bound.add_metric([*key, tier, held.planned.bound], 1)
         for name, rate in fleet.forecasts:
             forecast.add_metric([*key, name], rate)
-    yield from (capacity, planned, needed, bound, forecast)
+    yield from (capacity, planned, needed, bound, forecast, weight)
+
+
+def _of_health(numbers: dict[FleetKey, _FleetNumbers]) -> Iterator[GaugeMetricFamily]:
+    """Only what is amiss has a series, so that a thousand healthy fleets add none."""
+    amiss = _family(
+        "condition_amiss",
+        "1 for a condition that is not as it should be, and why.",
+        *("namespace", "fleet", "condition", "reason"),
+    )
+    aborted = _family("last_drain_aborted", "1 if the last drain met its deadline first.", "namespace", "fleet")
+    ended = _family("last_drain_timestamp_seconds", "When the last drain ended.", "namespace", "fleet")
+    for key, fleet in numbers.items():
+        for condition, reason in fleet.amiss:
+            amiss.add_metric([*key, condition, reason], 1)
+        if (drain := fleet.last_drain) is not None:
+            aborted.add_metric([*key], drain.aborted)
+            if drain.completed is not None:
+                ended.add_metric([*key], drain.completed.timestamp())
+    yield from (amiss, aborted, ended)
 
 
 def _family(name: str, documentation: str, *names: str) -> GaugeMetricFamily:
@@ -141,7 +183,15 @@ def _parse(body: Manifest | None) -> _FleetNumbers:
             for name, made in ((RequestClass.PLAN, status.forecast.plan), (RequestClass.ACT, status.forecast.act))
             if made is not None
         ),
+        amiss=tuple((told.type, told.reason) for told in status.conditions if _is_amiss(told)),
+        prompt_weight=status.learned.prompt_weight,
+        last_drain=status.last_drain,
+        promises=promises.of(body),
     )
+
+
+def _is_amiss(condition: Condition) -> bool:
+    return condition.status is (condition.type in NEGATIVE)
 
 
 def _tier(held: TierStatus, price: float | None, planned: PlannedTier | None) -> _TierNumbers:
@@ -155,7 +205,7 @@ def _tier(held: TierStatus, price: float | None, planned: PlannedTier | None) ->
         )
     cost = None if price is None else price * held.gpus
     counted = tuple((state, states[state]) for state in InstanceState)
-    return _TierNumbers(counted, held.gpus, cost, held.capacity_tokens_per_second, planned)
+    return _TierNumbers(counted, held.desired, held.gpus, cost, held.capacity_tokens_per_second, planned)
 
 
 def _price(body: Manifest, tier: Tier) -> float | None:

@@ -56,9 +56,10 @@ _WITHOUT_WORK: Final = 'outcome=~"budget|client_error"'
 _JUDGED: Final = 'reason=~"bad|improbable|truncated|not_json|refusal|empty|malformed"'
 """Reasons of further attempts whose former answer was whole, so that it has cost tokens."""
 
-_SHORT, _LONG, _HOUR, _DAY = 120.0, 300.0, 3600.0, 86_400.0
+HOUR: Final = 3600.0
+_SHORT, _LONG, _DAY = 120.0, 300.0, 86_400.0
 _UNITS: Final = ((3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms"))
-_SPANS: Final = {"rate5m": _LONG, "rate1h": _HOUR}
+_SPANS: Final = {"rate5m": _LONG, "rate1h": HOUR}
 _KINDS: Final = ("prompt", "completion")
 
 
@@ -94,12 +95,14 @@ def _rules(scale: float) -> Iterator[Manifest]:
         yield _rule(mean, f"{_mean(kind, 'rate5m')} or {_mean(kind, 'rate1h')}")
         yield _rule(offered, f"{DEMAND} * {mean} or {DEMAND} == 0")
     for offered, hourly in ((OFFERED_PROMPT, HOURLY_PROMPT), (OFFERED_COMPLETION, HOURLY_COMPLETION)):
-        yield _rule(hourly, f"avg_over_time({offered}[{window(_HOUR, scale)}]) {_WHILE_SCRAPED}")
+        yield _rule(hourly, f"avg_over_time({offered}[{window(HOUR, scale)}]) {_WHILE_SCRAPED}")
     yield from _of_large(scale)
     yield _rule(CACHE_HITS, _hit_ratio(scale))
-    yield _rule(COST, "sum by (namespace, fleet) (heterofleet_operator_cost_usd_per_hour)")
+    # Each replica of the operator tells the money, and it is spent once.
+    told = "max by (namespace, fleet, tier) (heterofleet_operator_cost_usd_per_hour)"
+    yield _rule(COST, f"sum by (namespace, fleet) ({told})")
     # One value a minute: their sum is in USD minutes an hour.
-    yield _rule(SPENT, f"sum_over_time({COST}[{window(_DAY, scale)}]) * {STEP_SECONDS / _HOUR:.6f}")
+    yield _rule(SPENT, f"sum_over_time({COST}[{window(_DAY, scale)}]) * {STEP_SECONDS / HOUR:.6f}")
     for name, labels in ((LATENCY_FIRST, "class"), (LATENCY_NEXT, "tier")):
         buckets = name.removeprefix("heterofleet:").removesuffix(":rate5m")
         yield _rule(name, _rate(f"{_R}{buckets}", _LONG, scale, labels, "le"))
@@ -119,10 +122,10 @@ _WHILE_SCRAPED: Final = f"and on (namespace, fleet) {ROUTERS}"
 
 
 def _demand(scale: float) -> str:
-    offered = _or_zero(_by_class(f"{_R}offered_total", _SHORT, scale))
-    refused = _or_zero(_by_class(f"{_R}requests_total{{{_OF_CLASS},{_WITHOUT_WORK}}}", _SHORT, scale))
+    offered = or_zero(_by_class(f"{_R}offered_total", _SHORT, scale))
+    refused = or_zero(_by_class(f"{_R}requests_total{{{_OF_CLASS},{_WITHOUT_WORK}}}", _SHORT, scale))
     # An old answer that is given because no engine works is a cache hit, too, but of a request that asked for one.
-    hits = _or_zero(_by_class(f'{_R}cache_hits_total{{cache!="stale"}}', _SHORT, scale))
+    hits = or_zero(_by_class(f'{_R}cache_hits_total{{cache!="stale"}}', _SHORT, scale))
     return f"clamp_min({offered} - {refused} - {hits}, 0) {_WHILE_SCRAPED}"
 
 
@@ -133,7 +136,7 @@ def _answers(seconds: float, scale: float) -> str:
         f"{_R}adjustments_total{{{_JUDGED}}}",
         f"{_R}retries_total{{{_JUDGED}}}",
     )
-    return " + ".join(_or_zero(_by_class(counter, seconds, scale)) for counter in counters)
+    return " + ".join(or_zero(_by_class(counter, seconds, scale)) for counter in counters)
 
 
 def _mean(kind: str, span: str) -> str:
@@ -146,20 +149,20 @@ def _mean(kind: str, span: str) -> str:
 def _of_large(scale: float) -> Iterator[Manifest]:
     """What the large tier did for the other class: by escalation, and by everything else (spill-over, bias, names)."""
     large = f'tier="{Tier.LARGE}"'
-    yield _rule(_ESCALATIONS, _or_zero(_by_class(f"{_R}escalations_total", _HOUR, scale)))
-    answers = _by_class(f"{_R}requests_total{{{large},{_OF_CLASS},{_WITH_TOKENS}}}", _HOUR, scale)
+    yield _rule(_ESCALATIONS, or_zero(_by_class(f"{_R}escalations_total", HOUR, scale)))
+    answers = _by_class(f"{_R}requests_total{{{large},{_OF_CLASS},{_WITH_TOKENS}}}", HOUR, scale)
     names = zip(_KINDS, (ESCALATED_PROMPT, ESCALATED_COMPLETION), (SPILLED_PROMPT, SPILLED_COMPLETION), strict=True)
     for kind, escalated, spilled in names:
-        tokens = _by_class(f"{_R}{kind}_tokens_total{{{large}}}", _HOUR, scale)
+        tokens = _by_class(f"{_R}{kind}_tokens_total{{{large}}}", HOUR, scale)
         yield _rule(escalated, f"{_ESCALATIONS} * ({tokens} / ({answers} > 0)) or {_ESCALATIONS} == 0")
         act = f'class="{RequestClass.ACT}"'
-        taken = _by_class(f"{_R}{kind}_tokens_total{{{large},{act}}}", _HOUR, scale)
+        taken = _by_class(f"{_R}{kind}_tokens_total{{{large},{act}}}", HOUR, scale)
         yield _rule(spilled, f"clamp_min({taken} - {escalated}{{{act}}}, 0) or {_ZERO}{{{act}}}")
 
 
 def _hit_ratio(scale: float) -> str:
-    hits = _or_zero(_by_class(f'{_R}cache_hits_total{{cache!="stale"}}', _HOUR, scale))
-    return f"{hits} / ({_by_class(f'{_R}offered_total', _HOUR, scale)} > 0)"
+    hits = or_zero(_by_class(f'{_R}cache_hits_total{{cache!="stale"}}', HOUR, scale))
+    return f"{hits} / ({_by_class(f'{_R}offered_total', HOUR, scale)} > 0)"
 
 
 def _by_class(selector: str, seconds: float, scale: float) -> str:
@@ -171,5 +174,6 @@ def _rate(selector: str, seconds: float, scale: float, *labels: str) -> str:
     return f"sum by ({by}) (rate({selector}[{window(seconds, scale)}]))"
 
 
-def _or_zero(expression: str) -> str:
+def or_zero(expression: str) -> str:
+    """Rates by class, 0 where routers are scraped and no request has touched the counter."""
     return f"({expression} or {_ZERO})"

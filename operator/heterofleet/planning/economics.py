@@ -1,14 +1,9 @@
-"""What a fleet's GPUs and tokens cost, and what a mixed fleet saves (contracts.md, "Money"; mission.md, 1.2).
+"""What a fleet's GPUs and tokens cost (contracts.md, "Money").
 
 Fleet money is GPUs held x USD an hour and bounds the plan; tenant money is tokens x posted price. They are never mixed.
-
-Of the source's cost model: a task of one plan and N steps costs (1 + N) c on large models alone and c + N on a mixed
-fleet, in tokens of a small model and with c the large one's relative cost. So the mixed fleet saves
-(c - 1) N / (c (1 + N)). The source's own percentages (62 % at N = 5) do not follow from its formula (73.5 % at
-c = 8.5), which is what is used here.
+Whether a mixed fleet pays at all is `planact`'s question, and what owning one costs over years `ownership`'s.
 """
 
-from math import inf
 from typing import Final, NamedTuple
 
 DAY_HOURS: Final = 24
@@ -25,14 +20,6 @@ class Posted(NamedTuple):
 
     prompt: float
     completion: float
-
-
-class PlanAct(NamedTuple):
-    """Costs of one plan and its steps in tokens of a small model, and the share that the mixed fleet saves."""
-
-    all_large: float
-    mixed: float
-    saving: float
 
 
 def usd_per_hour(gpus: float, usd_per_gpu_hour: float) -> float:
@@ -64,23 +51,3 @@ def usd_per_token(fleet_usd: float, completion_tokens: float) -> float | None:
 def savings_ratio(fleet_usd: float, all_large_usd: float) -> float | None:
     """Share saved of what the same tokens would have cost at the large tier's cost; below 0 where nothing was."""
     return 1 - fleet_usd / all_large_usd if all_large_usd > 0 else None
-
-
-def plan_act(steps: float, relative_cost: float) -> PlanAct:
-    """The source's Plan/Act model for N `steps` and the large model's `relative_cost` c.
-
-    Raises ValueError for a cost that is not above 0 or steps below 0.
-    """
-    if not (0 < relative_cost < inf and 0 <= steps < inf):
-        raise ValueError(f"relative cost {relative_cost:g} must be above 0 and steps {steps:g} not below 0")
-    all_large = (1 + steps) * relative_cost
-    mixed = relative_cost + steps
-    return PlanAct(all_large, mixed, 1 - mixed / all_large)
-
-
-def break_even_escalation(relative_cost: float) -> float:
-    """Share of steps that may be asked of the large model again before the mixed fleet saves nothing.
-
-    Each costs c more: c + N + e N c = (1 + N) c, so e = (c - 1) / c, whatever N is.
-    """
-    return max(0.0, (relative_cost - 1) / relative_cost) if relative_cost > 0 else 0.0

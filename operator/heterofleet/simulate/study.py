@@ -20,7 +20,7 @@ from heterofleet.planning.situation import CLASS_OF
 from heterofleet.simulate import fluid, latency, policies
 from heterofleet.simulate.fluid import Fleet, Independent, Load, Policy, Pool, Run
 from heterofleet.simulate.latency import Capacity, LatencyTable, Met
-from heterofleet.simulate.planned import Planned
+from heterofleet.simulate.planned import Foresight, Planned
 from heterofleet.simulate.policies import Choice, Kind
 from heterofleet.simulate.story import Story, Teller
 from heterofleet.simulate.tierengine import TierEngine
@@ -78,24 +78,40 @@ def prepare(
     """Measure the engines on the event model, and bring the trace to the fleet's size."""
     tables = {}
     for done, (tier, engine) in enumerate(engines.items(), start=1):
-        tokens = trace.classes[CLASS_OF[tier]].mean_tokens()
-        prompt, output = tokens if tokens[1] > 0 else _MEAN_TOKENS
-        tables[tier] = latency.table(engine.profile, prompt, output, wanted.prompt_weight, wanted.seed)
+        tables[tier] = measured(tier, engine, trace, wanted)
         progress(done / len(engines))
+    return assembled(spec, trace, engines, tables, wanted)
+
+
+def measured(tier: Tier, engine: TierEngine, trace: Trace, wanted: Wanted) -> LatencyTable:
+    """What the event model says of a tier's engine under requests as long as those of its class."""
+    tokens = trace.classes[CLASS_OF[tier]].mean_tokens()
+    prompt, output = tokens if tokens[1] > 0 else _MEAN_TOKENS
+    return latency.table(engine.profile, prompt, output, wanted.prompt_weight, wanted.seed)
+
+
+def assembled(
+    spec: FleetSpec,
+    trace: Trace,
+    engines: Mapping[Tier, TierEngine],
+    tables: Mapping[Tier, LatencyTable],
+    wanted: Wanted,
+) -> Case:
+    """The case of engines that were measured before."""
     capacities = {tier: table.capacity(spec.tier(tier).objective) for tier, table in tables.items()}
     pools = {tier: _pool(engines[tier], capacities[tier]) for tier in engines}
     sized = trace.scaled({CLASS_OF[tier]: _factor(trace, tier, pools[tier], wanted) for tier in pools})
     return Case(spec, sized, engines, tables, capacities, pools, _load(sized, pools, wanted))
 
 
-def play(case: Case, choice: Choice, progress: Progress) -> Outcome:
-    """Let one policy steer the fleet through the trace."""
+def play(case: Case, choice: Choice, progress: Progress, foresight: Foresight | None = None) -> Outcome:
+    """Let one policy steer the fleet through the trace; the product's forecasts may be there from an earlier run."""
     bounds = {tier: case.spec.tier(tier).instances for tier in case.pools}
     work = case.load.arriving
     budget = case.spec.scaling.gpu_budget if choice.bounded else None
     first = {tier: policies.begins_with(choice, pool, work[tier], bounds[tier]) for tier, pool in case.pools.items()}
     pools = _beginning(case.pools, first, budget)
-    teller = Teller(_planned(case, pools)) if choice.kind is Kind.PLANNED else None
+    teller = Teller(_planned(case, pools, foresight)) if choice.kind is Kind.PLANNED else None
     policy: Policy = teller or Independent(
         {tier: policies.peer(choice, pool, work[tier], bounds[tier]) for tier, pool in pools.items()}
     )
@@ -120,8 +136,8 @@ class _Watched:
         return self.policy.decide(fleet)
 
 
-def _planned(case: Case, pools: Mapping[Tier, Pool]) -> Planned:
-    return Planned(case.spec, pools, begin=case.trace.start, escalation_rate=case.load.escalation_rate)
+def _planned(case: Case, pools: Mapping[Tier, Pool], foresight: Foresight | None) -> Planned:
+    return Planned(case.spec, pools, foresight, case.trace.start, case.load.escalation_rate)
 
 
 def _beginning(pools: Mapping[Tier, Pool], first: Mapping[Tier, int], budget: int | None) -> Mapping[Tier, Pool]:

@@ -78,6 +78,11 @@ def _derived(tier: Tier, spec: TierSpec, layout: Layout, catalogue: Catalogue) -
     )
 
 
+def plays(product: str) -> bool:
+    """Whether engines on this GPU can be derived without a measured profile."""
+    return _hardware(product) is not None
+
+
 def _downloads(spec: TierSpec) -> bool:
     """Whether each start fetches the weights: into a folder that goes with the pod, from a hub or a bucket."""
     cache = spec.storage.cache

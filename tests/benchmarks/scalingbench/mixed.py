@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.scalingbench import fields
 from benchmarks.scalingbench.traces import Trace
 from heterofleet.api.labels import Tier
-from heterofleet.planning import economics
+from heterofleet.planning import planact
 from heterofleet.simulate.fluid import Load, Pool, Run, run
 from heterofleet.simulate.planned import Planned
 
@@ -43,7 +43,7 @@ class Mixed:
     @property
     def source(self) -> float:
         """The source's formula, and what escalations add to it."""
-        plain = economics.plan_act(self.steps, RELATIVE_COST)
+        plain = planact.cost(self.steps, RELATIVE_COST)
         escalated = self.escalation_rate * self.steps * RELATIVE_COST
         return (plain.mixed + escalated) / plain.all_large
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from heterofleet.api.labels import Manifest
+from heterofleet.cli.access import Change
 from heterofleet.cluster import errors
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -19,6 +20,11 @@ class StoredApi:
         self.merged: list[tuple[str, Manifest]] = []
         self.down = False
         self.denied: frozenset[tuple[str, str]] = frozenset()
+        self.refusal = "forbidden"
+        self.texts: dict[str, list[str]] = {}
+        """What a pod answers, one after the other; the last one for ever."""
+        self.asked: list[str] = []
+        self.tried: list[tuple[str, Change]] = []
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Manifest:
         self._guard(path)
@@ -40,11 +46,27 @@ class StoredApi:
         asked = body["spec"]["resourceAttributes"]
         return {"status": {"allowed": (asked["verb"], asked["resource"]) not in self.denied}}
 
+    async def text(self, path: str) -> str:
+        self._guard(path)
+        self.asked.append(path)
+        if path not in self.texts:
+            raise errors.Unavailable(f"GET {path}: no answer")
+        answers = self.texts[path]
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    async def try_out(self, path: str, change: Change) -> Manifest:
+        self._guard(path)
+        self.tried.append((path, change))
+        answer = self.objects[f"{path}?dryRun=All"]
+        if "error" in answer:
+            raise errors.from_answer(answer.get("status", 422), answer["error"], "", 0)
+        return answer
+
     def _guard(self, path: str) -> None:
         if self.down:
             raise errors.Unavailable(f"GET {path}: [Connect call failed]")
         if path in self.forbidden:
-            raise errors.Forbidden("forbidden", status=403)
+            raise errors.Forbidden(self.refusal, status=403)
 
 
 def ago(**length: float) -> str:

@@ -33,6 +33,11 @@ def completed(tmp_path: Path, script: str, *words: str) -> list[str]:
         (("roll", "--context", "c", "se"), ["search"]),
         (("release", "--tier", "l"), ["large"]),
         (("release", "--ti"), ["--tier"]),
+        (("explain", "--context", "c", "se"), ["search"]),
+        (("top", "--sort", "m"), ["money", "missing"]),
+        (("diff", "--ex"), ["--exit-code"]),
+        (("cost", "--tc"), ["--tco"]),
+        (("cost", "--context", "c", "se"), ["search"]),
         (("completion", ""), ["bash", "zsh", "fish"]),
     ],
 )
@@ -48,6 +53,19 @@ def test_zsh_and_fish_know_every_command(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out.startswith("autoload -U +X bashcompinit && bashcompinit\n")
     assert main.main(["completion", "fish"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    for command in ("validate", "render", "status", "doctor", "roll", "retry", "release", "completion", "version"):
+    for command in (
+        "validate",
+        "render",
+        "status",
+        "doctor",
+        "top",
+        "explain",
+        "diff",
+        "roll",
+        "retry",
+        "release",
+        "completion",
+        "version",
+    ):
         assert any(f"__fish_use_subcommand -a {command} " in line for line in lines)
     assert "complete -c heterofleet -n '__fish_seen_subcommand_from release' -l tier -x -a 'large small'" in lines

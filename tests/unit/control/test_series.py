@@ -114,3 +114,41 @@ def test_a_status_that_cannot_be_read_has_no_numbers():
     fleets = Fleets()
     fleets.held = {A: (1, {"spec": {}, "status": {"large": "nonsense"}})}
     assert not [line for line in lines(fleets) if line.startswith("instances{")]
+
+
+def test_what_is_amiss_is_told_with_its_reason_and_what_is_well_is_not():
+    told = fleet(ready=False)
+    told["status"]["conditions"][0]["reason"] = "Starting"
+    moment = {"lastTransitionTime": "2026-01-01T00:00:00Z"}
+    told["status"]["conditions"] += [
+        {"type": "UpdateAvailable", "status": "True", "reason": "TemplateDiffers", **moment},
+        {"type": "Stalled", "status": "False", "reason": "Settled", **moment},
+        {"type": "Accepted", "status": "True", "reason": "Valid", **moment},
+    ]
+    fleets = Fleets()
+    fleets.held = {A: (1, told)}
+    where = 'fleet="a",namespace="ns"'
+    assert {line for line in lines(fleets) if line.startswith("condition_amiss{")} == {
+        f'condition_amiss{{condition="Ready",{where},reason="Starting"}} 1.0',
+        f'condition_amiss{{condition="UpdateAvailable",{where},reason="TemplateDiffers"}} 1.0',
+    }
+
+
+def test_the_last_drain_and_what_is_learned_are_told_where_there_are_any():
+    told = fleet()
+    told["status"] |= {
+        "lastDrain": {"instance": "a-small-x", "completed": "2026-01-01T00:01:00Z", "aborted": True, "reason": "late"},
+        "learned": {"promptWeight": 0.1},
+    }
+    fleets = Fleets()
+    fleets.held = {A: (1, told), B: (1, fleet())}
+    names = ("last_drain_", "prompt_weight", "desired_instances")
+    where = 'fleet="a",namespace="ns"'
+    assert {line for line in lines(fleets) if line.startswith(names) and 'fleet="a"' in line} == {
+        f"last_drain_aborted{{{where}}} 1.0",
+        f"last_drain_timestamp_seconds{{{where}}} 1.76722566e+09",
+        f"prompt_weight{{{where}}} 0.1",
+        f'desired_instances{{{where},tier="large"}} 2.0',
+        f'desired_instances{{{where},tier="small"}} 4.0',
+    }
+    assert not [line for line in lines(fleets) if line.startswith(("last_drain_", "prompt_weight{")) and '"b"' in line]

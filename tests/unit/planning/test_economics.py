@@ -1,37 +1,10 @@
-"""Money: the source's Plan/Act saving, what a fleet may cost an hour, and what its tokens cost."""
+"""Money: what a fleet may cost an hour, and what its tokens cost."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from heterofleet.planning import economics
 from heterofleet.planning.economics import Posted
-
-
-@pytest.mark.parametrize(("steps", "saving"), [(5, 0.735), (10, 0.802), (20, 0.840)])
-def test_the_saving_is_what_the_sources_formula_gives_not_its_percentages(steps: int, saving: float):
-    assert economics.plan_act(steps, 8.5).saving == pytest.approx(saving, abs=0.0005)
-
-
-@given(st.floats(1, 1000), st.floats(0, 1000))
-def test_the_saving_is_the_formula_of_the_source(cost: float, steps: float):
-    made = economics.plan_act(steps, cost)
-    assert made.all_large == pytest.approx((1 + steps) * cost)
-    assert made.mixed == pytest.approx(cost + steps)
-    assert made.saving == pytest.approx((cost - 1) * steps / (cost * (1 + steps)), abs=1e-9)
-
-
-@pytest.mark.parametrize(("steps", "cost"), [(5, 0), (-1, 2), (5, float("nan")), (float("inf"), 2)])
-def test_a_cost_model_of_nothing_is_refused(steps: float, cost: float):
-    with pytest.raises(ValueError, match="must be above 0"):
-        economics.plan_act(steps, cost)
-
-
-@given(st.floats(1, 1000), st.floats(0.1, 1000))
-def test_at_the_break_even_escalation_the_mixed_fleet_costs_what_the_large_one_does(cost: float, steps: float):
-    rate = economics.break_even_escalation(cost)
-    made = economics.plan_act(steps, cost)
-    assert made.mixed + rate * steps * cost == pytest.approx(made.all_large)
 
 
 def test_tokens_cost_what_was_posted_and_answers_what_the_gpus_did():
