@@ -1,0 +1,115 @@
+"""Real vLLM on real nodes behind the router: a fleet of two tiers goes through a day of troubles, one after another.
+
+The tests share one fleet and stand in the order of a run: each leaves it settled, as it found it.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import Counter
+
+import pytest
+
+from e2e import traffic
+from e2e.report import Report
+from e2e.site import START_SECONDS, Site, frozen, kill, ready, restarts, seconds_until, start_seconds
+from testbed.eventually import eventually, eventually_async
+
+pytestmark = pytest.mark.timeout(900)
+
+TIERS = {"plan": "large", "act": "small", "chat-large": "large", "chat-small": "small"}
+STREAMS = 50
+
+
+async def test_each_class_and_name_reaches_its_tier_streamed_or_not(site: Site):
+    async with site.client() as client:
+        answers = {
+            (model, stream): await traffic.ask(client, model, stream=stream)
+            for model in TIERS
+            for stream in (False, True)
+        }
+    told = {asked: (answer.tier, answer.failure, answer.degraded) for asked, answer in answers.items()}
+    assert told == {(model, stream): (tier, "", False) for model, tier in TIERS.items() for stream in (False, True)}
+
+
+async def test_the_ranks_of_the_large_tier_are_on_two_nodes(site: Site):
+    assert {pod["spec"]["nodeName"] for pod in site.group()} == {"real-0", "real-1"}
+
+
+@pytest.mark.parametrize("operator", [True, False], ids=["operator", "no operator"])
+async def test_a_group_restarts_as_one_when_a_rank_is_killed(site: Site, report: Report, operator: bool):
+    before = {pod["metadata"]["uid"]: restarts(pod) for pod in site.group()}
+    rank = random.Random(report.seed).choice([0, 1])
+    with contextlib.nullcontext() if operator else site.without_operator():
+        async with site.client() as client, traffic.loaded(client, "plan", "act") as load:
+            await eventually_async(lambda: _more(load, 1))
+            kill(site.group()[rank], "VLLM::")
+            began = time.monotonic()
+            await eventually_async(lambda: _answers(client, site), within=START_SECONDS, message=site.told)
+            took = round(time.monotonic() - began, 1)
+    after = {pod["metadata"]["uid"]: restarts(pod) for pod in site.group()}
+    site.wait_settled()
+    report.see(killed_rank=rank, serving_after_seconds=took, unforced_start_seconds=site.starts, load=load.summary())
+    assert after == {uid: count + 1 for uid, count in before.items()}
+    assert load.failures() == {}
+
+
+async def _more(load: traffic.Load, count: int) -> bool:
+    return load.answered("plan", "large") >= count and load.answered("act", "small") >= count
+
+
+async def _answers(client: traffic.AsyncOpenAI, site: Site) -> bool:
+    """The large tier itself answers, each of its containers having restarted."""
+    outcome = await traffic.ask(client, "chat-large", max_tokens=1)
+    return outcome.tier == "large" and all(map(ready, site.group()))
+
+
+async def test_an_engine_that_is_healthy_but_generates_nothing_gets_no_traffic(site: Site, report: Report):
+    small = site.pods("small")[0]
+    async with site.client() as client:
+        with frozen(small, "VLLM::"):
+            answers = [await traffic.ask(client, "act") for _ in range(6)]
+        began = time.monotonic()
+        await eventually_async(lambda: _from_small(client), within=120)
+    report.see(answers=[answer.tier or answer.failure for answer in answers], back_after=time.monotonic() - began)
+    assert [answer.tier for answer in answers] == ["large"] * 6
+
+
+async def _from_small(client: traffic.AsyncOpenAI) -> bool:
+    return (await traffic.ask(client, "act")).tier == "small"
+
+
+async def test_long_streams_on_an_instance_that_is_scaled_down_end_as_they_would(site: Site, report: Report):
+    site.scale("small", 2)
+    eventually(lambda: [ready(pod) for pod in site.pods("small")] == [True] * 2, START_SECONDS, site.told)
+    async with site.client() as client:
+        asked = [
+            asyncio.create_task(
+                traffic.ask(client, "act", stream=True, max_tokens=500, extra_body={"ignore_eos": True})
+            )
+            for _ in range(STREAMS)
+        ]
+        await asyncio.sleep(3)  # All have begun: an engine takes 256 at once.
+        unfinished = sum(not task.done() for task in asked)
+        site.scale("small", 1)
+        answers = await asyncio.gather(*asked)
+    took = seconds_until(lambda: len(site.pods("small")) == 1, 180, site.told)
+    site.wait_settled()
+    by_endpoint = Counter(answer.endpoint for answer in answers)
+    failed = Counter(f"{answer.failure} {answer.sentence}" for answer in answers if answer.failure)
+    report.see(streams=dict(by_endpoint), unfinished_at_scale_down=unfinished, gone_after=took, lost=dict(failed))
+    assert (failed, len(by_endpoint), unfinished) == (Counter(), 2, STREAMS)
+
+
+async def test_a_tier_rolls_to_another_model_without_a_failed_request(site: Site, report: Report):
+    before = {pod["metadata"]["name"] for pod in site.pods("small")}
+    async with site.client() as client, traffic.loaded(client, "plan", "act") as load:
+        await eventually_async(lambda: _more(load, 1))
+        site.give("small", "other")
+        await asyncio.to_thread(site.wait_settled)
+        count = load.answered("act", "small")
+        await eventually_async(lambda: _more(load, count + 3))
+    after = {pod["metadata"]["name"] for pod in site.pods("small")}
+    report.see(load=load.summary())
+    assert (before & after, len(after), load.failures()) == (set(), 1, {})
