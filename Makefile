@@ -1,7 +1,7 @@
 # Everything a fresh machine needs beyond Python >= 3.11 and make is installed by these targets,
 # into .venv and the user's cache folder.
 .DEFAULT_GOAL := help
-.PHONY: help setup lock testbed generate drift lint check build unit supervisor metrics router test-engine soak-router \
+.PHONY: help setup lock testbed generate drift lint check build unit supervisor metrics router test-engine e2e soak-router \
   cluster reconcile random test images release demo bench-control-plane bench-router bench-scaling clean
 
 PYTHON ?= python3
@@ -82,6 +82,9 @@ router: setup ## the router and the simulated engines, on loopback
 
 test-engine: setup ## the router before real vLLM on the CPU (RECORD=1 writes the forms of its answers anew)
 	@RECORD=$(RECORD) $(BIN)/python -m pytest -q tests/engine
+
+e2e: testbed ## real vLLM and the product's images on real nodes, as root (N=10 for ten runs, SEED=; reports in build/e2e)
+	@SEED=$(SEED) $(BIN)/python -m e2e --runs $(or $(N),1) $(ARGS)
 
 soak-router: setup ## two routers under load while engines and routers fail at random (SEED= MINUTES=10)
 	@$(BIN)/python -m soak $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))

@@ -4,17 +4,18 @@ Engines run the image of Debian's Python; vLLM, which weighs 2 GB, is mounted fr
 are the models. Nothing but a fleet's own fields says so: `engine.env`, `extraArgs` and the podTemplate's overlay.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from testbed import vllmcpu
+from e2e import models
+from testbed import images, vllmcpu
 
 Manifest = dict[str, Any]
 
 NAMESPACE: Final = "models"
 FLEET: Final = "chat"
-ENGINE_IMAGE: Final = "ghcr.io/heterofleet/engine:0.3.0"
 _SITE: Final = "/opt/vllm/lib/python3.11/site-packages"
 _COMMANDS: Final = "/opt/commands"
 _MODELS: Final = "/models"
@@ -28,7 +29,7 @@ _ENVIRONMENT: Final[Mapping[str, str]] = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     # Without it the first generation looks for a C++ compiler.
     "TORCHDYNAMO_DISABLE": "1",
-    "HOME": "/tmp",
+    "HOME": "/tmp",  # noqa: S108  inside of a container
 }
 _ARGUMENTS: Final = ("--enforce-eager", "--kv-cache-memory-bytes", "67108864")
 
@@ -38,6 +39,7 @@ class Mounts:
 
     def __init__(self, folder: Path) -> None:
         self.models = folder / "models"
+        models.make(self.models)
         self._commands = folder / "commands"
         self._environment = vllmcpu.environment()
         self._commands.mkdir(parents=True)
@@ -55,8 +57,7 @@ class Mounts:
         return {"spec": {"containers": [{"name": "engine", "volumeMounts": mounts}], "volumes": volumes}}
 
 
-def manifest(mounts: Mounts, **spec: Any) -> Manifest:
-    """The fleet; `spec` is laid over its spec, key by key."""
+def manifest(mounts: Mounts) -> Manifest:
     large = _tier(mounts, "large")
     large |= {
         "lifecycle": {**large["lifecycle"], "maxGroupRestarts": 3},
@@ -67,8 +68,13 @@ def manifest(mounts: Mounts, **spec: Any) -> Manifest:
         "apiVersion": "heterofleet.io/v1alpha1",
         "kind": "HeterogeneousDeployment",
         "metadata": {"name": FLEET, "namespace": NAMESPACE},
-        "spec": {"large": large, "small": _tier(mounts, "small"), "router": _ROUTER, **spec},
+        "spec": {"large": large, "small": _tier(mounts, "small"), "router": _ROUTER},
     }
+
+
+def text(mounts: Mounts) -> str:
+    """The fleet as `kubectl apply` takes it."""
+    return json.dumps(manifest(mounts))
 
 
 def source(model: str) -> str:
@@ -82,7 +88,7 @@ def _tier(mounts: Mounts, model: str) -> Manifest:
         "instances": {"min": 1, "max": 3},
         "lifecycle": {"drainTimeoutSeconds": 120, "startupTimeoutSeconds": 600},
         "engine": {
-            "image": ENGINE_IMAGE,
+            "image": images.tag("engine"),
             "maxModelLen": 2048,
             "sharedMemory": "512Mi",
             "extraArgs": list(_ARGUMENTS),
@@ -109,4 +115,7 @@ _APART: Final[Manifest] = {
 _ROUTER: Final[Manifest] = {
     "instances": {"min": 1},
     "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
+    # An engine that does nothing is told from a slow one sooner than where models are large.
+    "limits": {"firstByteSeconds": 10},
+    "breaker": {"failures": 2, "openSeconds": 5, "probeIdleSeconds": 5},
 }

@@ -10,10 +10,11 @@ import time
 from collections import Counter
 
 import pytest
+from openai import AsyncOpenAI
 
 from e2e import traffic
 from e2e.report import Report
-from e2e.site import START_SECONDS, Site, frozen, kill, ready, restarts, seconds_until, start_seconds
+from e2e.site import START_SECONDS, Site, frozen, kill, ready, restarts, seconds_until
 from testbed.eventually import eventually, eventually_async
 
 pytestmark = pytest.mark.timeout(900)
@@ -59,7 +60,7 @@ async def _more(load: traffic.Load, count: int) -> bool:
     return load.answered("plan", "large") >= count and load.answered("act", "small") >= count
 
 
-async def _answers(client: traffic.AsyncOpenAI, site: Site) -> bool:
+async def _answers(client: AsyncOpenAI, site: Site) -> bool:
     """The large tier itself answers, each of its containers having restarted."""
     outcome = await traffic.ask(client, "chat-large", max_tokens=1)
     return outcome.tier == "large" and all(map(ready, site.group()))
@@ -76,7 +77,7 @@ async def test_an_engine_that_is_healthy_but_generates_nothing_gets_no_traffic(s
     assert [answer.tier for answer in answers] == ["large"] * 6
 
 
-async def _from_small(client: traffic.AsyncOpenAI) -> bool:
+async def _from_small(client: AsyncOpenAI) -> bool:
     return (await traffic.ask(client, "act")).tier == "small"
 
 

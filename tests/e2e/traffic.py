@@ -29,7 +29,8 @@ async def ask(client: AsyncOpenAI, model: str, *, stream: bool = False, **fields
     try:
         async with client.chat.completions.with_streaming_response.create(**asked, stream=stream) as raw:
             headers = raw.headers
-            whole = [event async for event in await raw.parse()] if stream else [await raw.parse()]
+            answer: Any = await raw.parse()
+            whole = [event async for event in answer] if stream else [answer]
     except openai.APIStatusError as error:
         return Outcome(failure=f"{error.status_code}", sentence=error.message)
     except openai.APIConnectionError as error:
