@@ -1,5 +1,7 @@
 import asyncio
 import contextlib
+import socket
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -8,7 +10,7 @@ from heterofleet.api.labels import Tier
 from heterofleet.api.policy import Limits
 from heterofleet.router.attempts import Attempts
 from heterofleet.router.endpoints import Address, Registry, Sighting
-from heterofleet.router.upstream import ClosedEarly, ConnectFailed, Garbage, TimedOut
+from heterofleet.router.upstream import ClosedEarly, ConnectFailed, Connection, Garbage, Pool, TimedOut
 from router import engines
 from router.engines import DONE, LAST, STREAM_HEAD, Engine, delta, piece, whole
 from router.until import until
@@ -166,6 +168,27 @@ async def test_an_answer_to_nothing_ends_the_connection():
         (await made.ask()).close()
         (await made.ask()).close()
         assert engine.connections == 2
+
+
+class Opened(asyncio.Transport):
+    """A transport of which only its socket matters."""
+
+    def __init__(self, own: socket.socket) -> None:
+        super().__init__({"socket": own})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="these are options of Linux's kernel")
+async def test_a_connection_to_a_machine_that_goes_off_ends_within_seconds():
+    asked = {
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1,
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): 5,
+        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): 1,
+        # Of what was sent and never acknowledged, and of an idle connection's probes.
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT): 10_000,
+    }
+    with socket.socket() as own:
+        Connection(Pool("127.0.0.1", 8000)).connection_made(Opened(own))
+        assert {option: own.getsockopt(*option) for option in asked} == asked
 
 
 async def test_a_caller_that_is_cancelled_leaves_the_engine_at_once():

@@ -6,6 +6,8 @@ costs 70 microseconds a request where this costs 12 (docs/adr/0101).
 """
 
 import asyncio
+import socket
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol, cast
@@ -16,6 +18,18 @@ from heterofleet.router.outbox import Outbox
 
 IDLE_SECONDS: Final = 4.0
 """vLLM's server closes idle connections after 5 s; one that is reused right then would lose its request."""
+
+SILENCE_SECONDS: Final = 10
+"""A machine whose kernel acknowledges nothing for so long is off: it sends no sign of its end. A busy engine's does."""
+
+if sys.platform == "linux":
+    _HEARD_OF: Final = (
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENCE_SECONDS // 2),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_SECONDS * 1000),
+    )
+    """What has the kernel ask an engine's for a sign, and end the connection for want of one."""
 
 
 class UpstreamError(Exception):
@@ -87,6 +101,10 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop has transports that are no asyncio.Transport by class.
         self._transport = cast(asyncio.Transport, transport)
+        if sys.platform == "linux":  # Elsewhere routers are developed, and engines are on the same machine.
+            own: socket.socket = transport.get_extra_info("socket")
+            for level, option, value in _HEARD_OF:
+                own.setsockopt(level, option, value)
 
     def send(self, data: bytes, sink: Sink) -> None:
         """Sends a whole request; `sink` takes its answer."""
