@@ -22,15 +22,6 @@ IDLE_SECONDS: Final = 4.0
 SILENCE_SECONDS: Final = 10
 """A machine whose kernel acknowledges nothing for so long is off: it sends no sign of its end. A busy engine's does."""
 
-if sys.platform == "linux":
-    _HEARD_OF: Final = (
-        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENCE_SECONDS // 2),
-        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
-        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_SECONDS * 1000),
-    )
-    """What has the kernel ask an engine's for a sign, and end the connection for want of one."""
-
 
 class UpstreamError(Exception):
     """An engine could not be asked.
@@ -101,10 +92,6 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop has transports that are no asyncio.Transport by class.
         self._transport = cast(asyncio.Transport, transport)
-        if sys.platform == "linux":  # Elsewhere routers are developed, and engines are on the same machine.
-            own: socket.socket = transport.get_extra_info("socket")
-            for level, option, value in _HEARD_OF:
-                own.setsockopt(level, option, value)
 
     def send(self, data: bytes, sink: Sink) -> None:
         """Sends a whole request; `sink` takes its answer."""
@@ -240,7 +227,8 @@ class Pool:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(seconds):
-                _, connection = await loop.create_connection(lambda: Connection(self), self.host, self.port)
+                transport, connection = await loop.create_connection(lambda: Connection(self), self.host, self.port)
+            _ask_for_signs(transport)
         except (OSError, TimeoutError, UnicodeError) as exc:  # The last is a host that is no name.
             raise ConnectFailed(str(exc) or f"no connection within {seconds} s") from exc
         if not connection.closed:
@@ -280,3 +268,14 @@ class Pool:
 
     def __len__(self) -> int:
         return len(self._open)
+
+
+def _ask_for_signs(transport: asyncio.BaseTransport) -> None:
+    """Has the kernel ask an engine's for a sign of life, and end the connection for want of one."""
+    if sys.platform != "linux":  # Routers are developed elsewhere, with their engines on the same machine.
+        return
+    own = transport.get_extra_info("socket")
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENCE_SECONDS // 2)
+    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
+    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_SECONDS * 1000)
