@@ -244,6 +244,8 @@ def _large(
 def _small(
     fleet: HeterogeneousDeployment, looked: Looked, step: Step, said: Mapping[str, str], revision: str, now: datetime
 ) -> TierFacts:
+    pods = looked.view.pods(Tier.SMALL)
+    rolling = any(pool.revision != revision and pool.live() for pool in looked.pools.pools)
     return TierFacts(
         target=looked.wanted.targets[Tier.SMALL],
         ready=looked.pools.ready,
@@ -251,15 +253,16 @@ def _small(
         draining=looked.pools.draining,
         gpus=_gpus(looked.view, Tier.SMALL, fleet.spec.small.placement.gpu_resource),
         revision=revision,
-        rolling=any(pool.revision != revision and pool.live() for pool in looked.pools.pools),
+        rolling=rolling,
         override=looked.wanted.asked[Tier.SMALL].override,
         holds=step.holds[Tier.SMALL],
         waiting=step.shortage.get(Tier.SMALL, ""),
-        progress=next((f"{p.name} {said[p.uid]}" for p in looked.view.pods(Tier.SMALL) if p.uid in said), ""),
-        restarting=problems.restarting(looked.view.pods(Tier.SMALL)),
+        progress=next((f"{p.name} {said[p.uid]}" for p in pods if p.uid in said), ""),
+        restarting=problems.restarting(pods),
         problems=[
             *unmade.of_deployments(looked.view.deployments.values()),
-            *_of_pods(fleet, looked.view.pods(Tier.SMALL), now),
+            *_of_pods(fleet, pods, now),
+            *(problems.of_roll(pods, revision) if rolling else ()),
         ],
     )
 
