@@ -28,8 +28,7 @@ def _unknown_architecture(model: Path) -> None:
 
 
 def _no_tokenizer(model: Path) -> None:
-    for file in (*model.glob("tokenizer*"), *model.glob("special_tokens*"), *model.glob("vocab*")):
-        file.unlink()
+    (model / "tokenizer.json").unlink()
 
 
 def _truncated(model: Path) -> None:

@@ -95,7 +95,7 @@ def _tier(mounts: Mounts, model: str) -> Manifest:
             "env": [{"name": name, "value": value} for name, value in _ENVIRONMENT.items()],
         },
         # A node here offers what the machine has, to several engines at once.
-        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "5Gi"}},
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "4Gi"}},
         "podTemplate": mounts.overlay(),
     }
 

@@ -1,5 +1,6 @@
 """A fleet on real nodes as its people see it: its status, its pods and their processes, and its address."""
 
+import contextlib
 import os
 import signal
 import time
@@ -15,6 +16,7 @@ from e2e import realfleet
 from e2e.realfleet import FLEET, NAMESPACE, Manifest, Mounts
 from testbed.eventually import eventually
 from testbed.realnodes import RealNodes
+from testbed.realnodes.bed import CommandFailed
 
 START_SECONDS = 400
 _FLEETS = f"/apis/heterofleet.io/v1alpha1/namespaces/{NAMESPACE}/heterogeneousdeployments"
@@ -45,6 +47,10 @@ class Site:
     def give(self, tier: str, model: str) -> None:
         """Have a tier serve the model of that folder."""
         self.change(tier, model={"source": realfleet.source(model)})
+
+    def model(self, tier: str) -> str:
+        """The name of the model's folder that a tier is to serve."""
+        return str(self.api.get(f"{_FLEETS}/{FLEET}")["spec"][tier]["model"]["source"]).rpartition("/")[2]
 
     def scale(self, tier: str, count: int) -> None:
         """As `kubectl scale` does."""
@@ -156,6 +162,16 @@ def frozen(pod: Manifest, title: str) -> Iterator[None]:
     finally:
         for pid in found:
             os.kill(pid, signal.SIGCONT)
+
+
+def exhaust(nodes: RealNodes, pod: Manifest, title: str) -> None:
+    """Use up a container's memory, so that the kernel ends its processes of that title: they have its preference."""
+    for pid in processes(pod, title):
+        Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
+    program = "held = []\nwhile True: held.append(b'x' * (1 << 26))"
+    command = ["exec", pod["metadata"]["name"], "--namespace", NAMESPACE, "--", "python3", "-c", program]
+    with contextlib.suppress(CommandFailed):  # It is ended with the container.
+        nodes.kubectl(*command)
 
 
 def seconds_until(predicate: Callable[[], object], within: float, message: str | Callable[[], str]) -> float:

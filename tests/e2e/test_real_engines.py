@@ -8,19 +8,28 @@ import contextlib
 import random
 import time
 from collections import Counter
+from typing import Any, Final
 
 import pytest
 from openai import AsyncOpenAI
 
 from e2e import traffic
 from e2e.report import Report
-from e2e.site import START_SECONDS, Site, frozen, kill, ready, restarts, seconds_until
+from e2e.site import START_SECONDS, Site, exhaust, frozen, kill, ready, restarts, seconds_until
 from testbed.eventually import eventually, eventually_async
 
 pytestmark = pytest.mark.timeout(900)
 
 TIERS = {"plan": "large", "act": "small", "chat-large": "large", "chat-small": "small"}
 STREAMS = 50
+_LONG: Final[dict[str, Any]] = {"max_tokens": 500, "extra_body": {"ignore_eos": True}}
+CAUSES: Final = {
+    "broken-config": "no-such-model",
+    "no-tokenizer": "tokenizer",
+    "truncated-weights": "SafetensorError",
+    "no-such-folder": "there is no folder /models/no-such-folder in the pod",
+}
+"""By the model that a tier is given, what its condition must say."""
 
 
 async def test_each_class_and_name_reaches_its_tier_streamed_or_not(site: Site):
@@ -45,19 +54,33 @@ async def test_a_group_restarts_as_one_when_a_rank_is_killed(site: Site, report:
     with contextlib.nullcontext() if operator else site.without_operator():
         async with site.client() as client, traffic.loaded(client, "plan", "act") as load:
             await eventually_async(lambda: _more(load, 1))
+            stream = asyncio.create_task(traffic.ask(client, "chat-large", stream=True, **_LONG))
+            await asyncio.sleep(1)
             kill(site.group()[rank], "VLLM::")
             began = time.monotonic()
             await eventually_async(lambda: _answers(client, site), within=START_SECONDS, message=site.told)
             took = round(time.monotonic() - began, 1)
+            cut = await stream
     after = {pod["metadata"]["uid"]: restarts(pod) for pod in site.group()}
     site.wait_settled()
-    report.see(killed_rank=rank, serving_after_seconds=took, unforced_start_seconds=site.starts, load=load.summary())
+    report.see(
+        killed_rank=rank,
+        serving_after_seconds=took,
+        unforced_start_seconds=site.starts,
+        load=load.summary(),
+        stream=cut.sentence,
+    )
     assert after == {uid: count + 1 for uid, count in before.items()}
-    assert load.failures() == {}
+    # What had begun cannot be tried again: its client is told in the stream. Everything else is answered.
+    assert (cut.failure, load.failures()) == ("stream", {})
 
 
 async def _more(load: traffic.Load, count: int) -> bool:
     return load.answered("plan", "large") >= count and load.answered("act", "small") >= count
+
+
+async def _answered(load: traffic.Load, count: int) -> bool:
+    return load.answered("act", "small") >= count
 
 
 async def _answers(client: AsyncOpenAI, site: Site) -> bool:
@@ -110,7 +133,46 @@ async def test_a_tier_rolls_to_another_model_without_a_failed_request(site: Site
         site.give("small", "other")
         await asyncio.to_thread(site.wait_settled)
         count = load.answered("act", "small")
-        await eventually_async(lambda: _more(load, count + 3))
-    after = {pod["metadata"]["name"] for pod in site.pods("small")}
+        await eventually_async(lambda: _answered(load, count + 3), message=lambda: f"{load.summary()}")
     report.see(load=load.summary())
-    assert (before & after, len(after), load.failures()) == (set(), 1, {})
+    eventually(lambda: len(site.pods("small")) == 1, 180, site.told)
+    after = {pod["metadata"]["name"] for pod in site.pods("small")}
+    assert (before & after, load.failures()) == (set(), {})
+
+
+async def test_an_engine_out_of_memory_comes_back_and_the_cause_is_told(site: Site, report: Report):
+    small = site.pods("small")[0]
+    async with site.client() as client, traffic.loaded(client, "plan", "act") as load:
+        await eventually_async(lambda: _more(load, 1))
+        await asyncio.to_thread(exhaust, site.nodes, small, "VLLM::")
+        told = await asyncio.to_thread(
+            eventually, lambda: _told(site, "SmallTierReady", "OOMKilled"), START_SECONDS, site.told
+        )
+        await asyncio.to_thread(site.wait_settled)
+    report.see(told=told, load=load.summary(), restarts=restarts(site.pods("small")[0]))
+    assert (restarts(site.pods("small")[0]), load.failures()) == (1, {})
+
+
+def _told(site: Site, kind: str, words: str) -> str | None:
+    message = str(site.condition(kind).get("message", ""))
+    return message if words in message else None
+
+
+@pytest.mark.parametrize("model", CAUSES)
+async def test_a_model_that_cannot_be_served_is_told_in_words_and_the_old_one_serves_on(
+    site: Site, report: Report, model: str
+):
+    serving = site.pods("small")[0]["metadata"]["name"]
+    served = site.model("small")
+    async with site.client() as client, traffic.loaded(client, "plan", "act") as load:
+        site.give("small", model)
+        try:
+            told = await asyncio.to_thread(
+                eventually, lambda: _told(site, "Degraded", CAUSES[model]), START_SECONDS, site.told
+            )
+            ends = {pod["metadata"]["name"]: restarts(pod) for pod in site.pods("small")}
+        finally:
+            site.give("small", served)
+        await asyncio.to_thread(site.wait_settled)
+    report.see(told=told, restarts=ends, load=load.summary())
+    assert (ends[serving], load.failures()) == (0, {})
