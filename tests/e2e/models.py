@@ -15,6 +15,9 @@ def make(folder: Path) -> None:
     Raises vllmcpu.MissingError.
     """
     shutil.copytree(vllmcpu.models(), folder)
+    # Engines read them as a user of their own.
+    for file in folder.rglob("*.safetensors"):
+        file.chmod(0o644)
     shutil.copytree(folder / "small", folder / "other")
     for name, spoil in BROKEN.items():
         shutil.copytree(folder / "small", folder / name)
