@@ -78,7 +78,7 @@ metrics: setup ## recording rules and signals, by a real Prometheus on loopback
 	@$(BIN)/python -m pytest -q tests/metrics
 
 router: setup ## the router and the simulated engines, on loopback
-	@$(BIN)/python -m pytest -q tests/router tests/simulate tests/soak
+	@$(BIN)/python -m pytest -q tests/router tests/simulate tests/soak --ignore tests/soak/datacentre
 
 test-engine: setup ## the router before real vLLM on the CPU (RECORD=1 writes the forms of its answers anew)
 	@RECORD=$(RECORD) $(BIN)/python -m pytest -q tests/engine
@@ -88,6 +88,13 @@ e2e: testbed ## real vLLM and the product's images on real nodes, as root (N=10 
 
 soak-router: setup ## two routers under load while engines and routers fail at random (SEED= MINUTES=10)
 	@$(BIN)/python -m soak $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+
+.PHONY: soak soak-minute
+soak: testbed ## the whole data centre under load and faults (SEED= MINUTES=20)
+	@$(BIN)/python -m soak.datacentre $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+
+soak-minute: testbed ## the same for a minute, one seed
+	$(call against_a_cluster,tests/soak/datacentre)
 
 .PHONY: router-compiled
 router-compiled: setup ## the router's tests once more, against its modules compiled as in the image
@@ -109,7 +116,7 @@ reconcile: testbed ## the operator's rules against a real API server
 random: testbed ## random walks over fleets, a few seeds (SEEDS=0-199 STEPS=50 for many)
 	@$(if $(SEEDS),$(BIN)/python -m randomwalk --seeds $(SEEDS) --steps $(or $(STEPS),50),$(BIN)/python -m pytest -q tests/randomwalk || $(BIN)/python -m pytest -q --last-failed tests/randomwalk)
 
-test: check unit supervisor metrics router router-compiled cluster reconcile random ## everything (< 20 min with warm caches)
+test: check unit supervisor metrics router router-compiled cluster reconcile random soak-minute ## everything (< 20 min with warm caches)
 
 images: setup ## the container images, where docker, podman or buildah works (ARGS=... for the builder)
 	@$(BIN)/python images/build.py $(ARGS)
