@@ -16,6 +16,7 @@ from heterofleet.api.conditions import (
     InstanceState,
     InstanceStatus,
     LastDrain,
+    LastExit,
     Override,
     Reason,
     TierStatus,
@@ -23,7 +24,7 @@ from heterofleet.api.conditions import (
 from heterofleet.api.labels import Tier
 from heterofleet.api.planned import Bound, PlanStatus
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
-from heterofleet.planning import spending, telling
+from heterofleet.planning import spending, telling, termination
 from heterofleet.planning.counts import Target
 from heterofleet.planning.instances import Hold
 from heterofleet.planning.telling import Told
@@ -296,9 +297,16 @@ def _restarting(instances: Sequence[InstanceStatus]) -> str:
     parts = []
     for instance in instances:
         if instance.state is InstanceState.RESTARTING:
-            cause = f", exit code {instance.last_exit.exit_code}" if instance.last_exit else ""
-            parts.append(f"instance {instance.index} restarts as one ({instance.restarts} so far{cause})")
+            told = f"instance {instance.index} restarts as one ({instance.restarts} so far"
+            parts.append(f"{told}{_exit(instance.last_exit)})")
     return "; ".join(parts)
+
+
+def _exit(last: LastExit | None) -> str:
+    if last is None:
+        return ""
+    cause = termination.cause(last.exit_code, last.message)
+    return f", exit code {last.exit_code}" + (f": {cause}" if cause else "")
 
 
 def _router_claim(facts: Facts) -> _Claim:

@@ -11,12 +11,11 @@ from heterofleet.api import labels
 from heterofleet.api.conditions import InstanceState, InstanceStatus, Reason
 from heterofleet.cluster.apply import Failure
 from heterofleet.cluster.objects import Ref
-from heterofleet.cluster.records import Ended, PodRecord
+from heterofleet.cluster.records import PodRecord
 from heterofleet.control.observe import FleetView
+from heterofleet.planning import termination
 from heterofleet.status import Finding
 
-LONGEST_CAUSE = 500
-_KILLED = 137
 _ENDS_OF_A_STUCK_ROLL = 2
 """Once may be chance."""
 MOUNT_SECONDS = 30
@@ -67,21 +66,10 @@ def restarting(pods: Iterable[PodRecord]) -> str:
     exited = ((pod, pod.ended or pod.last_ended) for pod in pods if not (pod.ready or pod.terminating))
     return "; ".join(
         f"pod {pod.name} restarts ({pod.restart_count} so far, exit code {ended.exit_code} {ended.reason}:"
-        f" {cause(ended)})"
+        f" {termination.cause(ended.exit_code, ended.message)})"
         for pod, ended in exited
         if ended is not None
     )
-
-
-def cause(ended: Ended) -> str:
-    """Why a container ended, in a sentence: the supervisor's first line is one.
-
-    Of what was killed Kubernetes has the last lines of its output instead, of which the end tells most.
-    """
-    lines = ended.message.splitlines()
-    if len(lines) > 1 and ended.exit_code != _KILLED:
-        return lines[0][:LONGEST_CAUSE]
-    return ended.message[-LONGEST_CAUSE:]
 
 
 def of_roll(pods: Iterable[PodRecord], revision: str) -> list[Finding]:
@@ -90,7 +78,8 @@ def of_roll(pods: Iterable[PodRecord], revision: str) -> list[Finding]:
         Finding(
             Reason.ROLL_STUCK,
             f"the roll stops at pod {pod.name}, which has ended {pod.restart_count} times, last with exit code"
-            f" {pod.last_ended.exit_code} {pod.last_ended.reason}: {cause(pod.last_ended)}."
+            f" {pod.last_ended.exit_code} {pod.last_ended.reason}:"
+            f" {termination.cause(pod.last_ended.exit_code, pod.last_ended.message)}."
             " The old ones serve on: mend the spec, or take it back",
         )
         for pod in pods

@@ -64,13 +64,6 @@ def test_a_pod_that_keeps_exiting_is_told_until_it_is_ready_again():
     assert problems.restarting([replace(exited, ready=True)]) == ""
 
 
-def test_a_cause_is_the_supervisor_s_first_line_or_the_end_of_what_was_killed():
-    assert problems.cause(Ended(1, "Error", "it ended: ValueError: no\nTraceback\n  File", None)) == (
-        "it ended: ValueError: no"
-    )
-    assert problems.cause(Ended(137, "OOMKilled", "loading\nserving", None)) == "loading\nserving"
-
-
 def test_a_new_revision_that_ends_again_and_again_is_told_with_its_cause():
     ended = Ended(1, "Error", "the engine ended by itself with code 1: ValueError: no weights\nTraceback", None)
     facts = {"last_ended": ended, "labels": {labels.REVISION: "new"}}
