@@ -60,7 +60,7 @@ class Mounts:
 def manifest(mounts: Mounts) -> Manifest:
     large = _tier(mounts, "large")
     large |= {
-        "lifecycle": {**large["lifecycle"], "maxGroupRestarts": 3},
+        "lifecycle": {**large["lifecycle"], "maxGroupRestarts": 8},
         "parallelism": {"tensor": 2, "gpusPerPod": 1},
         "placement": {"affinity": _APART},
     }
