@@ -15,6 +15,7 @@ from heterofleet.api.labels import Tier
 from heterofleet.metrics import rules
 from heterofleet.simulate.api import Settings
 from randomwalk.history import Observatory
+from randomwalk.written import Written
 from soak import fleet
 from soak.datacentre.site import PLACE, Site
 from testbed import ports
@@ -50,6 +51,7 @@ def opened(folder: Path) -> Iterator[Site]:
         port = ports.free(1)[0]
         _install(cluster, port)
         operator = charted.operator(cluster, folder, {"HETEROFLEET_TIME_SCALE": str(SCALE)})
+        written = Written(cluster.audit_log, charted.NAMESPACE, {_account(): "a"})
         targets = things.enter_context(PodTargets(cluster.api, folder / "targets.json"))
         scrapes = [
             *targets.jobs,
@@ -62,7 +64,9 @@ def opened(folder: Path) -> Iterator[Site]:
         observatory = things.enter_context(Observatory(cluster))
         things.enter_context(operator)
         centre = things.enter_context(_centre(cluster, folder))
-        site = Site(cluster, operator, centre, prometheus, observatory, folder, lambda: time.monotonic() - origin)
+        site = Site(
+            cluster, operator, centre, prometheus, observatory, written, folder, lambda: time.monotonic() - origin
+        )
         _create(cluster)
         eventually(lambda: is_ready(site), 120, lambda: f"the fleet is Ready: {conditions(site)}\n{operator.tail()}")
         yield site
@@ -77,6 +81,10 @@ def conditions(site: Site) -> dict[str, Any]:
 def is_ready(site: Site) -> bool:
     told = conditions(site)
     return all(told.get(name, ("",))[0] == "True" for name in ("Ready", "RouterConfigured"))
+
+
+def _account() -> str:
+    return f"system:serviceaccount:{charted.NAMESPACE}:{charted.ACCOUNT}"
 
 
 def _install(cluster: Cluster, prometheus_port: int) -> None:

@@ -12,6 +12,7 @@ from heterofleet.api import labels
 from heterofleet.api.labels import Component, Manifest, Tier
 from randomwalk.history import Deed, Observatory
 from randomwalk.history import History as Events
+from randomwalk.written import Written
 from soak.datacentre.faults import Kind
 from soak.history import History, Trouble
 from testbed.api import ApiError
@@ -65,6 +66,7 @@ class Site:
     centre: DataCentre
     prometheus: PrometheusServer
     observatory: Observatory
+    written: Written
     folder: Path
     now: Callable[[], float]
     begins: float = 0.0

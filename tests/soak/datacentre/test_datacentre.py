@@ -8,7 +8,7 @@ from soak.judging import Kind
 
 SEED = 1
 SECONDS = 50.0
-RATE = 10.0
+RATE = 25.0
 
 
 @pytest.mark.timeout(500)

@@ -61,7 +61,7 @@ def test_a_shared_field_has_two_writers() -> None:
 
 
 def test_only_fields_that_the_operator_shares_count() -> None:
-    spec = {"f:spec": {"f:replicas": {}, "f:template": {".": {}, "f:metadata": {"f:labels": {}}}}}
+    spec: dict[str, Any] = {"f:spec": {"f:replicas": {}, "f:template": {".": {}, "f:metadata": {"f:labels": {}}}}}
     entries = [
         {"manager": labels.FIELD_MANAGER, "fieldsV1": spec},
         {"manager": "kubectl", "fieldsV1": {"f:spec": {"f:replicas": {}, "f:template": {".": {}}}}},
