@@ -6,6 +6,7 @@ The tests share one fleet and stand in the order of a run: each leaves it settle
 import asyncio
 import contextlib
 import random
+import statistics
 import time
 from collections import Counter
 from typing import Any, Final
@@ -67,6 +68,7 @@ async def test_a_group_restarts_as_one_when_a_rank_is_killed(site: Site, report:
         killed_rank=rank,
         serving_after_seconds=took,
         unforced_start_seconds=site.starts,
+        beyond_a_start_seconds=round(took - statistics.median(site.starts), 1),
         load=load.summary(),
         stream=cut.sentence,
     )
