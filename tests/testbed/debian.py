@@ -11,13 +11,7 @@ from pathlib import Path
 
 from testbed import cache
 
-_PACKAGES = {
-    "ctr": "containerd",
-    "ip": "iproute2",
-    "nft": "nftables",
-    "promtool": "prometheus",
-    "redis-cli": "redis-tools",
-}
+_PACKAGES = {"promtool": "prometheus", "redis-cli": "redis-tools"}
 
 
 def tool(name: str) -> Path | None:
@@ -25,28 +19,27 @@ def tool(name: str) -> Path | None:
     on_path = shutil.which(name)
     if on_path:
         return Path(on_path)
-    folder = _unpacked(_PACKAGES.get(name, name), name)
-    return folder and _launcher(folder, name)
-
-
-def folder(path: str, package: str) -> Path | None:
-    """The folder `path` of the machine, else that of `package`, or None, having said why."""
-    if Path(path).is_dir():
-        return Path(path)
-    unpacked = _unpacked(package, path)
-    return unpacked and unpacked / "root" / path.lstrip("/")
-
-
-def _unpacked(package: str, wanted: str) -> Path | None:
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        cache.say(f"skipping what needs {wanted}: it is not on this machine, and apt-get is not there to bring it")
+        cache.say(f"skipping what needs {name}: it is not on PATH, and apt-get is not there to bring it")
         return None
+    package = _PACKAGES.get(name, name)
     try:
-        return cache.product(f"debian-{package}", lambda unpacked: _unpack(package, unpacked))
+        folder = cache.product(f"debian-{package}", lambda unpacked: _unpack(package, unpacked))
     except subprocess.CalledProcessError as exc:
         said = (exc.stderr or "").strip().splitlines()
-        cache.say(f"skipping what needs {wanted}: apt-get could not bring {package}: {said[-1] if said else exc}")
+        cache.say(f"skipping what needs {name}: apt-get could not bring {package}: {said[-1] if said else exc}")
         return None
+    return _launcher(folder, name)
+
+
+def install(*packages: str) -> None:
+    """Installs packages, for what must find its own libraries and programs in their places: root alone may.
+
+    Raises subprocess.CalledProcessError, with what apt said.
+    """
+    with cache.step(f"installing Debian's {', '.join(packages)}"):
+        _run("apt-get", "update", "-qq", cwd=Path("/"))
+        _run("apt-get", "install", "-qq", "--yes", "--no-install-recommends", *packages, cwd=Path("/"))
 
 
 def _unpack(package: str, folder: Path) -> None:

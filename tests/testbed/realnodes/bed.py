@@ -36,7 +36,7 @@ class RealNodes:
         self.kubeconfig = folder / "keys" / "admin.kubeconfig"
         self._programs = found
         mark = f"hf-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}-"
-        self._enclosure = Enclosure(folder, mark, found.search)
+        self._enclosure = Enclosure(folder, mark)
         names = [f"real-{index}" for index in range(count)]
         self._keys = Keys(folder / "keys", found, names)
         self.nodes = [self._node(name, index, f"{mark}{name}") for index, name in enumerate(names)]

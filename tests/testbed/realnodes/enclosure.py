@@ -26,14 +26,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Enclosure:
     """Fresh namespaces of processes, mounts and network; NodesUnavailable where the machine refuses them."""
 
-    def __init__(self, folder: Path, groups: str, path: str) -> None:
-        self._path = path
+    def __init__(self, folder: Path, groups: str) -> None:
         command = [sys.executable, "-I", str(Path(keeper.__file__)), str(folder), groups]
         log = (folder / "logs" / "keeper.log").open("ab")
         with log:
             self._keeper = subprocess.Popen(
                 command,
-                env=os.environ | {"PATH": path},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -51,9 +49,6 @@ class Enclosure:
     def command(self, argv: Sequence[str]) -> list[str]:
         """The command that runs `argv` inside, in all of its namespaces."""
         return ["nsenter", "--target", str(self.first), "--net", "--mount", "--pid", "--", *argv]
-
-    def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        return {**os.environ, "PATH": self._path, **(more or {})}
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
@@ -95,7 +90,7 @@ class Daemon:
         self._enclosure = enclosure
         self._log = log
         self.command = list(argv)
-        self._environment = enclosure.environment(environment)
+        self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -132,8 +132,7 @@ class Node:
 
     def _run(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         command = self._enclosure.command(argv)
-        environment = self._enclosure.environment()
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=check)
+        return subprocess.run(command, capture_output=True, text=True, check=check)
 
 
 def _conditions(node: dict[str, Any] | None) -> list[dict[str, Any]]:

@@ -1,10 +1,12 @@
 """Which programs a bed of real nodes needs, and whether this machine can have them.
 
-Kubernetes' and CoreDNS' are built (`binaries`), the rest are Debian's packages, unpacked into the cache where they are
-not installed. Neither changes the machine.
+Kubernetes' and CoreDNS' are built (`binaries`), the rest are Debian's packages, installed where they are missing: they
+start one another by name, and who runs real nodes is root.
 """
 
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +15,18 @@ from typing import Final
 
 from testbed import binaries, debian
 
-_MACHINE: Final = ("containerd", "ctr", "runc", "ip", "nft", "openssl", "nsenter")
+_PLUGINS: Final = Path("/usr/lib/cni")
+_PACKAGES: Final = {
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "runc": "runc",
+    "ip": "iproute2",
+    "nft": "nftables",
+    "openssl": "openssl",
+    "nsenter": "util-linux",
+    f"{_PLUGINS}/ptp": "containernetworking-plugins",
+}
+"""What a bed starts of the machine, and the package that brings it."""
 
 
 class NodesUnavailable(Exception):
@@ -22,11 +35,10 @@ class NodesUnavailable(Exception):
 
 @dataclass(frozen=True)
 class Programs:
-    """Programs by name, the folder of the CNI plugins, and a PATH that has them all."""
+    """Programs by name, and the folder of the CNI plugins."""
 
     paths: Mapping[str, Path]
     plugins: Path
-    search: str
 
     def __getitem__(self, name: str) -> str:
         return str(self.paths[name])
@@ -36,14 +48,17 @@ def find() -> Programs:
     """All of them, brought where they are missing. Raises NodesUnavailable."""
     if sys.platform != "linux" or os.geteuid() != 0:
         raise NodesUnavailable("real nodes need root on Linux: containers are started, and namespaces made for them")
-    found = {name: debian.tool(name) for name in _MACHINE}
-    plugins = debian.folder("/usr/lib/cni", "containernetworking-plugins")
-    lacking = [name for name, path in found.items() if path is None] + ([] if plugins else ["CNI's plugins"])
-    if lacking or plugins is None:
-        raise NodesUnavailable(f"real nodes need {', '.join(lacking)}, which this machine lacks and apt did not bring")
-    paths = {name: path for name, path in found.items() if path is not None}
-    # containerd looks for its shim beside itself only by PATH; a launcher's program lies elsewhere.
-    folders = {str(path.parent): None for path in paths.values()}
-    folders |= {str(found.parent): None for path in paths.values() for found in path.parent.glob("root/usr/*bin/*")}
-    search = os.pathsep.join([*folders, os.environ.get("PATH", "")])
-    return Programs({**paths, **binaries.for_nodes().paths}, plugins, search)
+    lacking = _lacking()
+    if lacking and shutil.which("apt-get") is not None:
+        try:
+            debian.install(*sorted({_PACKAGES[name] for name in lacking}))
+        except subprocess.CalledProcessError as exc:
+            raise NodesUnavailable(f"real nodes need {', '.join(lacking)}, and apt says: {exc.stderr.strip()}") from exc
+    if lacking := _lacking():
+        raise NodesUnavailable(f"real nodes need {', '.join(lacking)}, which this machine lacks")
+    found = {name: Path(shutil.which(name) or name) for name in _PACKAGES}
+    return Programs({**found, **binaries.for_nodes().paths}, _PLUGINS)
+
+
+def _lacking() -> list[str]:
+    return [name for name in _PACKAGES if shutil.which(name) is None]
