@@ -45,7 +45,7 @@ def opened(folder: Path) -> Iterator[Site]:
     """The fleet, Ready, and everything around it; logs go to `folder`, which is emptied first."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    origin = time.monotonic()
+    began, origin = time.monotonic(), time.time()
     with contextlib.ExitStack() as things:
         cluster = things.enter_context(Cluster.start(nodes=NODES, loopback_pods=True, audit=True))
         port = ports.free(1)[0]
@@ -64,9 +64,8 @@ def opened(folder: Path) -> Iterator[Site]:
         observatory = things.enter_context(Observatory(cluster))
         things.enter_context(operator)
         centre = things.enter_context(_centre(cluster, folder))
-        site = Site(
-            cluster, operator, centre, prometheus, observatory, written, folder, lambda: time.monotonic() - origin
-        )
+        parts = (cluster, operator, centre, prometheus, observatory, written, folder)
+        site = Site(*parts, now=lambda: time.monotonic() - began, origin=origin)
         _create(cluster)
         eventually(lambda: is_ready(site), 120, lambda: f"the fleet is Ready: {conditions(site)}\n{operator.tail()}")
         yield site

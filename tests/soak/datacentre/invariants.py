@@ -6,22 +6,29 @@ status    a fact that stands unchanged is in status within 5 s, while operator a
 writers   no field is the operator's and somebody else's
 orphans   nothing is for long without what controls it; what has drained leaves nothing behind
 counts    a count that rose does not fall within the plan's stabilisation
+drains    no request that came after routers could know is sent to an engine that drains
 rules     randomwalk's, over every event: budget, drains, order, indexes, templates, one leader
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 from typing import Final, NamedTuple
 
 from heterofleet.api import labels
+from heterofleet.api.labels import PodState
 from randomwalk.history import Event
 from soak.datacentre.site import Away
 from soak.datacentre.watching import Sample
+from soak.records import Record
 
 TOLD_SECONDS: Final = 5.0
 RETURN_SECONDS: Final = 5.0
 """After operator or API server came back, for the Lease and the watches; then the 5 s begin."""
+
+KNOWN_SECONDS: Final = 5.0
+"""Until routers have seen that an engine drains, on a machine that others share."""
 
 COLLECTED_SECONDS: Final = 60.0
 """For how long Kubernetes' garbage collector may take, which starts anew with the API server."""
@@ -34,8 +41,17 @@ class Invariant(StrEnum):
     WRITERS = "a field has one writer"
     ORPHANS = "nothing is left without its owner"
     COUNTS = "a count that rose does not fall at once"
+    DRAINS = "no request is sent to an engine that drains"
     REQUESTS = "no request is lost"
     HEALED = "the fleet is Ready again at the end"
+
+
+class Drain(NamedTuple):
+    """A pod that takes nothing new: its engine's address, and from when to when by the wall clock."""
+
+    engine: str
+    since: float
+    until: float
 
 
 class Violation(NamedTuple):
@@ -105,6 +121,32 @@ def orphaned(samples: Sequence[Sample]) -> Iterator[Violation]:
             if name not in told and (sample.at - first > COLLECTED_SECONDS or sample is samples[-1]):
                 told.add(name)
                 yield Violation(Invariant.ORPHANS, sample.at, f"{name} is without its owner since {first:.1f} s")
+
+
+def drains(events: Sequence[Event]) -> list[Drain]:
+    """Every drain of every pod, in no order; one that lasts ends at infinity."""
+    under_way: dict[str, Drain] = {}
+    over: list[Drain] = []
+    for event in events:
+        address = event.body.get("status", {}).get("podIP")
+        if event.kind != "Pod" or not address:
+            continue
+        if event.change != "DELETED" and event.labels.get(labels.STATE) == PodState.DRAINING:
+            under_way.setdefault(event.uid, Drain(f"{address}:{labels.ENGINE_PORT}", event.seen, inf))
+        elif event.uid in under_way:
+            over.append(under_way.pop(event.uid)._replace(until=event.seen))
+    return [*over, *under_way.values()]
+
+
+def misled(records: Sequence[Record], drained: Sequence[Drain], origin: float) -> Iterator[Violation]:
+    """Asks that an engine answered which had drained for a while when they came; `origin` is 0 s by the wall clock."""
+    for one in records:
+        began = origin + one.began
+        for drain in drained:
+            if one.endpoint == drain.engine and drain.since + KNOWN_SECONDS < began < drain.until:
+                ago = began - drain.since
+                sentence = f"{one.id} at {one.life} went to {one.endpoint}, which drained since {ago:.1f} s"
+                yield Violation(Invariant.DRAINS, one.began, sentence)
 
 
 def oscillating(events: Sequence[Event], hold_seconds: float) -> Iterator[Violation]:

@@ -117,6 +117,7 @@ def _judge(site: Site, report: Report) -> None:
         *invariants.written_twice(report.samples),
         *invariants.orphaned(report.samples),
         *invariants.oscillating(events, hold),
+        *invariants.misled(report.records, invariants.drains(events), site.origin),
         *(Violation(str(broken.rule), None, broken.sentence) for broken in rules.judge(story)),
         *_requests(site, report),
     ]

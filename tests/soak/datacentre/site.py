@@ -69,6 +69,8 @@ class Site:
     written: Written
     folder: Path
     now: Callable[[], float]
+    origin: float
+    """0 s of `now` by the wall clock."""
     begins: float = 0.0
     history: History = field(default_factory=History)
     tiers: dict[str, Tier] = field(default_factory=dict)

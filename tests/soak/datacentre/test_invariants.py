@@ -1,15 +1,26 @@
 """Each invariant sees what breaks it, and leaves alone what policy allows."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from heterofleet.api import labels
+from randomwalk import rules
 from randomwalk.history import Event
+from randomwalk.rules import Rule, Story
 from soak.datacentre import facts, invariants, writers
 from soak.datacentre.faults import Kind
-from soak.datacentre.invariants import Invariant, Violation
+from soak.datacentre.invariants import Drain, Invariant, Violation
 from soak.datacentre.site import Away
 from soak.datacentre.watching import Sample, ownerless
+from soak.heard import How
+from soak.judging import Kind as Judged
+from soak.records import Record
+
+RIGHT = Record(
+    id="soak-1", life="a", began=1.0, ended=2.0, how=How.WHOLE, status=200, attempts=1, kind=Judged.RIGHT, sentence="",
+    refused_connections=0, reused=False, completion_tokens=7,
+)  # fmt: skip
 
 
 def sample(
@@ -102,6 +113,36 @@ def test_a_count_that_falls_within_the_hold_oscillates() -> None:
     ]
     assert broken(*invariants.oscillating([planned(1, 2), planned(2, 4), planned(13, 3)], 10)) == []
     assert broken(*invariants.oscillating([planned(1, 4), planned(2, 2), planned(3, 4)], 10)) == []
+
+
+def draining_pod(seen: float, state: str, change: str = "MODIFIED") -> Event:
+    metadata = {"name": "x", "labels": {labels.STATE: state}}
+    body = {"metadata": metadata, "status": {"podIP": "127.0.0.9"}}
+    return Event(int(seen), "Pod", change, "x", "u", body, seen)
+
+
+def test_a_router_that_sends_to_a_draining_engine_is_seen() -> None:
+    events = [draining_pod(100, "serving"), draining_pod(110, "draining"), draining_pod(130, "draining", "DELETED")]
+    drained = invariants.drains(events)
+    assert drained == [Drain("127.0.0.9:8000", 110, 130)]
+    asked = [replace(RIGHT, began=began, endpoint="127.0.0.9:8000") for began in (5.0, 12.0, 20.0, 31.0)]
+    assert broken(*invariants.misled(asked, drained, 100.0)) == [(Invariant.DRAINS, 20.0)]
+    elsewhere = [replace(one, endpoint="127.0.0.8:8000") for one in asked]
+    assert broken(*invariants.misled(elsewhere, drained, 100.0)) == []
+
+
+def gpu_pod(number: int) -> Event:
+    spec = {"containers": [{"resources": {"limits": {"nvidia.com/gpu": "8"}}}]}
+    body = {"metadata": {"labels": {labels.FLEET: "soak", labels.TIER: "large"}}, "spec": spec}
+    return Event(number, "Pod", "ADDED", f"p{number}", f"p{number}", body, float(number))
+
+
+def test_an_operator_that_ignores_the_budget_is_seen() -> None:
+    fleet = {"metadata": {"labels": {}, "generation": 1}, "spec": {"scaling": {"gpuBudget": 16}}}
+    created = Event(1, labels.FLEET_KIND, "ADDED", "soak", "f", fleet, 1.0)
+    kept = [created, gpu_pod(2), gpu_pod(3)]
+    assert [found.rule for found in rules.judge(Story(kept, [], [], frozenset()))] == []
+    assert [found.rule for found in rules.judge(Story([*kept, gpu_pod(4)], [], [], frozenset()))] == [Rule.BUDGET]
 
 
 def test_facts_are_read_from_pods_as_status_tells_them() -> None:
