@@ -121,7 +121,11 @@ test: check unit supervisor metrics router router-compiled cluster reconcile ran
 images: setup ## the container images, where docker, podman or buildah works (ARGS=... for the builder)
 	@$(BIN)/python images/build.py $(ARGS)
 
-release: testbed drift ## this version's chart, wheel and CRDs, kept under tests/fixtures/releases
+.PHONY: sbom
+sbom: setup ## what is inside the images of operator and router, as CycloneDX, under build/sbom
+	@$(BIN)/python charts/sbom.py
+
+release: testbed drift ## this version's chart, wheel, CRDs and bills of materials, kept under tests/fixtures/releases
 	@$(BIN)/python charts/release.py
 
 demo: testbed ## the product, step by step, on a real control plane (CHAPTER=fleet, router or scaling; KEEP=1 leaves it running)
