@@ -21,7 +21,6 @@ AFTERWARDS_SECONDS: Final = 5.0
 """For how long an engine's end may still show at its clients: the watch, and answers that wait for their stall."""
 
 KEEP_SECONDS: Final = 0.5
-OPERATOR: Final = "operator"
 SERVER: Final = "kube-apiserver"
 
 
@@ -33,16 +32,9 @@ async def perform(site: Site, plan: Plan) -> None:
 
 
 async def keep(site: Site) -> None:
-    """Starts again what ended by itself, as the kubelet does: who leads ends where it cannot renew its Lease.
-
-    Until it is cancelled.
-    """
-    components = site.cluster.components
+    """Starts an operator again that ended for want of its Lease, as the kubelet does; until it is cancelled."""
     while True:
-        for name in components.names():
-            if name not in site.down and components.process(name) is None:
-                components.start(name)
-        if OPERATOR not in site.down and not site.operator.runs:
+        if site.operator_wanted and not site.operator.runs:
             since = site.now()
             await asyncio.to_thread(site.operator.start)
             site.away.append(Away(Kind.OPERATOR, since - KEEP_SECONDS, site.now()))
@@ -125,23 +117,22 @@ async def _kill_router(site: Site, fault: Fault) -> str:
 
 
 async def _kill_operator(site: Site, fault: Fault) -> str:
-    since = site.now()
-    site.down.add(OPERATOR)
+    since, site.operator_wanted = site.now(), False
     await asyncio.to_thread(site.operator.kill)
     await asyncio.sleep(fault.seconds)
     await asyncio.to_thread(site.operator.start)
-    site.down.discard(OPERATOR)
+    site.operator_wanted = True
     site.away.append(Away(Kind.OPERATOR, since, site.now()))
-    return OPERATOR
+    return "operator"
 
 
 async def _stop_server(site: Site, fault: Fault) -> str:
     since = site.now()
-    site.down.add(SERVER)
+    site.keeper.down.add(SERVER)
     await asyncio.to_thread(site.cluster.components.stop, SERVER)
     await asyncio.sleep(fault.seconds)
     site.cluster.components.start(SERVER)
-    site.down.discard(SERVER)
+    site.keeper.down.discard(SERVER)
     await asyncio.to_thread(site.cluster.wait_until_ready)
     site.away.append(Away(Kind.SERVER, since, site.now()))
     return SERVER

@@ -17,6 +17,7 @@ from heterofleet.simulate.api import Settings
 from randomwalk.history import Observatory
 from randomwalk.written import Written
 from soak import fleet
+from soak.datacentre.keeper import Keeper
 from soak.datacentre.site import PLACE, Site
 from testbed import ports
 from testbed.controlplane import Cluster
@@ -48,6 +49,7 @@ def opened(folder: Path) -> Iterator[Site]:
     began, origin = time.monotonic(), time.time()
     with contextlib.ExitStack() as things:
         cluster = things.enter_context(Cluster.start(nodes=NODES, loopback_pods=True, audit=True))
+        keeper = things.enter_context(Keeper(cluster.components))
         port = ports.free(1)[0]
         _install(cluster, port)
         operator = charted.operator(cluster, folder, {"HETEROFLEET_TIME_SCALE": str(SCALE)})
@@ -64,7 +66,7 @@ def opened(folder: Path) -> Iterator[Site]:
         observatory = things.enter_context(Observatory(cluster))
         things.enter_context(operator)
         centre = things.enter_context(_centre(cluster, folder))
-        parts = (cluster, operator, centre, prometheus, observatory, written, folder)
+        parts = (cluster, operator, centre, prometheus, observatory, written, keeper, folder)
         site = Site(*parts, now=lambda: time.monotonic() - began, origin=origin)
         _create(cluster)
         eventually(lambda: is_ready(site), 120, lambda: f"the fleet is Ready: {conditions(site)}\n{operator.tail()}")

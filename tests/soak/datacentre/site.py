@@ -14,6 +14,7 @@ from randomwalk.history import Deed, Observatory
 from randomwalk.history import History as Events
 from randomwalk.written import Written
 from soak.datacentre.faults import Kind
+from soak.datacentre.keeper import Keeper
 from soak.history import History, Trouble
 from testbed.api import ApiError
 from testbed.controlplane import Cluster
@@ -67,6 +68,7 @@ class Site:
     prometheus: PrometheusServer
     observatory: Observatory
     written: Written
+    keeper: Keeper
     folder: Path
     now: Callable[[], float]
     origin: float
@@ -78,8 +80,8 @@ class Site:
     lives: dict[str, Life] = field(default_factory=dict)
     away: list[Away] = field(default_factory=list)
     done: list[Done] = field(default_factory=list)
-    down: set[str] = field(default_factory=set)
-    """What a fault keeps from running; whatever else ends is started again, as a kubelet does."""
+    operator_wanted: bool = True
+    """Whether an operator that ended is started again."""
 
     @property
     def events(self) -> Events:
