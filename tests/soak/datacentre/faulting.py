@@ -16,6 +16,7 @@ from soak.history import Trouble
 from testbed import nodes, stages
 from testbed.api import ApiError
 from testbed.eventually import DeadlineError
+from testbed.operatorprocess import OperatorProcess
 
 AFTERWARDS_SECONDS: Final = 5.0
 """For how long an engine's end may still show at its clients: the watch, and answers that wait for their stall."""
@@ -36,9 +37,20 @@ async def keep(site: Site) -> None:
     while True:
         if site.operator_wanted and not site.operator.runs:
             since = site.now()
-            await asyncio.to_thread(site.operator.start)
+            await asyncio.to_thread(start, site.operator)
             site.away.append(Away(Kind.OPERATOR, since - KEEP_SECONDS, site.now()))
         await asyncio.sleep(KEEP_SECONDS)
+
+
+def start(operator: OperatorProcess) -> None:
+    """Until it is ready; one that takes too long on a loaded machine is ended and started again, as by its probe."""
+    while True:
+        try:
+            operator.start()
+        except DeadlineError:
+            operator.kill()
+        else:
+            return
 
 
 async def _lane(site: Site, faults: Sequence[Fault]) -> None:
@@ -120,7 +132,7 @@ async def _kill_operator(site: Site, fault: Fault) -> str:
     since, site.operator_wanted = site.now(), False
     await asyncio.to_thread(site.operator.kill)
     await asyncio.sleep(fault.seconds)
-    await asyncio.to_thread(site.operator.start)
+    await asyncio.to_thread(start, site.operator)
     site.operator_wanted = True
     site.away.append(Away(Kind.OPERATOR, since, site.now()))
     return "operator"
