@@ -17,6 +17,7 @@ from heterofleet.simulate.api import Settings
 from randomwalk.history import Observatory
 from randomwalk.written import Written
 from soak import fleet
+from soak.datacentre import faulting
 from soak.datacentre.keeper import Keeper
 from soak.datacentre.site import PLACE, Site
 from testbed import ports
@@ -64,7 +65,8 @@ def opened(folder: Path) -> Iterator[Site]:
         )
         things.enter_context(prometheus)
         observatory = things.enter_context(Observatory(cluster))
-        things.enter_context(operator)
+        things.callback(operator.stop)
+        faulting.start(operator)
         centre = things.enter_context(_centre(cluster, folder))
         parts = (cluster, operator, centre, prometheus, observatory, written, keeper, folder)
         site = Site(*parts, now=lambda: time.monotonic() - began, origin=origin)

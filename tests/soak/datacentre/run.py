@@ -30,7 +30,7 @@ from testbed.demo import replay
 from testbed.eventually import eventually_async
 
 HEALING_SECONDS: Final = 180.0
-_FIRST_LOOKS: Final = 8
+_FIRST_LOOKS: Final = 3
 _BEGIN: Final = 1440 + 7 * 60 + 35
 """The second day of the trace, 07:35: a morning on which the work rises to three times as much."""
 

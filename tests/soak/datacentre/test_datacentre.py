@@ -1,4 +1,4 @@
-"""A minute of what `make soak` does for twenty: one seed, every kind of fault, no invariant broken."""
+"""Half a minute of what `make soak` does for twenty: one seed that has every kind of fault by then."""
 
 import pytest
 
@@ -6,8 +6,8 @@ import soak.datacentre.run
 from soak.datacentre.__main__ import FOLDER
 from soak.judging import Kind
 
-SEED = 1
-SECONDS = 50.0
+SEED = 28
+SECONDS = 35.0
 RATE = 25.0
 
 
