@@ -35,7 +35,8 @@ class Notes:
         if "/e2e/" in report.nodeid:
             self.report.end(report)
 
-    def pytest_sessionfinish(self) -> None:
+    def pytest_runtest_logfinish(self) -> None:
+        """After each test: a run that is cut off has told what it saw until then."""
         if path := os.environ.get("E2E_REPORT"):
             self.report.write(Path(path))
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(900)
 
 TIERS = {"plan": "large", "act": "small", "chat-large": "large", "chat-small": "small"}
 STREAMS = 50
-_LONG: Final[dict[str, Any]] = {"max_tokens": 500, "extra_body": {"ignore_eos": True}}
+_LONG: Final[dict[str, Any]] = {"max_tokens": 1900, "extra_body": {"ignore_eos": True}}
 CAUSES: Final = {
     "broken-config": "no-such-model",
     "no-tokenizer": "tokenizer",
@@ -110,13 +110,14 @@ async def test_long_streams_on_an_instance_that_is_scaled_down_end_as_they_would
     site.scale("small", 2)
     eventually(lambda: [ready(pod) for pod in site.pods("small")] == [True] * 2, START_SECONDS, site.told)
     async with site.client() as client:
+        # All have begun, and none is near its end.
+        begun = asyncio.Semaphore(0)
         asked = [
-            asyncio.create_task(
-                traffic.ask(client, "act", stream=True, max_tokens=500, extra_body={"ignore_eos": True})
-            )
+            asyncio.create_task(traffic.ask(client, "act", stream=True, begun=begun.release, **_LONG))
             for _ in range(STREAMS)
         ]
-        await asyncio.sleep(3)  # All have begun: an engine takes 256 at once.
+        for _ in asked:
+            await begun.acquire()
         unfinished = sum(not task.done() for task in asked)
         site.scale("small", 1)
         answers = await asyncio.gather(*asked)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -23,14 +23,16 @@ class Outcome(NamedTuple):
     sentence: str = ""
 
 
-async def ask(client: AsyncOpenAI, model: str, *, stream: bool = False, **fields: Any) -> Outcome:
-    """One chat; a stream is read to its end."""
+async def ask(
+    client: AsyncOpenAI, model: str, *, stream: bool = False, begun: Callable[[], None] | None = None, **fields: Any
+) -> Outcome:
+    """One chat; a stream is read to its end, and `begun` is called with its first event."""
     asked: dict[str, Any] = {"model": model, "messages": MESSAGES, "max_tokens": 8, **fields}
     try:
         async with client.chat.completions.with_streaming_response.create(**asked, stream=stream) as raw:
             headers = raw.headers
             answer: Any = await raw.parse()
-            whole = [event async for event in answer] if stream else [answer]
+            whole = await _read(answer, begun or _nobody) if stream else [answer]
     except openai.APIStatusError as error:
         return Outcome(failure=f"{error.status_code}", sentence=error.message)
     except openai.APIConnectionError as error:
@@ -42,6 +44,19 @@ async def ask(client: AsyncOpenAI, model: str, *, stream: bool = False, **fields
         return Outcome(failure="cut", sentence=f"the answer ended after {len(whole)} events without saying so")
     endpoint, degraded = headers.get("x-heterofleet-endpoint", ""), "x-heterofleet-degraded" in headers
     return Outcome(headers.get("x-heterofleet-tier", ""), endpoint, degraded)
+
+
+async def _read(stream: AsyncIterator[Any], begun: Callable[[], None]) -> list[Any]:
+    events: list[Any] = []
+    async for event in stream:
+        if not events:
+            begun()
+        events.append(event)
+    return events
+
+
+def _nobody() -> None:
+    """Nobody waits for a stream's beginning."""
 
 
 @dataclass
