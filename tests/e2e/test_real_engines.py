@@ -116,8 +116,9 @@ async def test_long_streams_on_an_instance_that_is_scaled_down_end_as_they_would
             asyncio.create_task(traffic.ask(client, "act", stream=True, begun=begun.release, **_LONG))
             for _ in range(STREAMS)
         ]
-        for _ in asked:
-            await begun.acquire()
+        async with asyncio.timeout(120):
+            for _ in asked:
+                await begun.acquire()
         unfinished = sum(not task.done() for task in asked)
         site.scale("small", 1)
         answers = await asyncio.gather(*asked)
