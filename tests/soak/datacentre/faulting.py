@@ -11,7 +11,7 @@ from heterofleet.api.labels import Component, Manifest, Tier
 from heterofleet.simulate.faults import Fault as Meets
 from heterofleet.simulate.faults import Faults
 from soak.datacentre.faults import Fault, Kind, Plan
-from soak.datacentre.site import Away, Done, Site, persistently
+from soak.datacentre.site import PATIENCE_SECONDS, Away, Done, Site, persistently
 from soak.history import Trouble
 from testbed import nodes, stages
 from testbed.api import ApiError
@@ -145,7 +145,7 @@ async def _stop_server(site: Site, fault: Fault) -> str:
     await asyncio.sleep(fault.seconds)
     site.cluster.components.start(SERVER)
     site.keeper.down.discard(SERVER)
-    await asyncio.to_thread(site.cluster.wait_until_ready)
+    await asyncio.to_thread(site.cluster.wait_until_ready, PATIENCE_SECONDS)
     site.away.append(Away(Kind.SERVER, since, site.now()))
     return SERVER
 

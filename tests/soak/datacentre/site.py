@@ -27,7 +27,8 @@ T = TypeVar("T")
 PLACE: Final = "soak"
 """Namespace of the fleet."""
 
-PATIENCE_SECONDS: Final = 60.0
+PATIENCE_SECONDS: Final = 300.0
+"""Of an API server that starts on a machine with ten times the work that it has processors for."""
 
 
 @dataclass
