@@ -164,14 +164,23 @@ def frozen(pod: Manifest, title: str) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-def exhaust(nodes: RealNodes, pod: Manifest, title: str) -> None:
-    """Use up a container's memory, so that the kernel ends its processes of that title: they have its preference."""
-    for pid in processes(pod, title):
-        Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
-    program = "held = []\nwhile True: held.append(b'x' * (1 << 26))"
-    command = ["exec", pod["metadata"]["name"], "--namespace", NAMESPACE, "--", "python3", "-c", program]
+def exhaust(nodes: RealNodes, pod: Manifest) -> None:
+    """Use up a container's memory by many small processes, so that the kernel ends a large one: the engine's."""
+    command = ["exec", pod["metadata"]["name"], "--namespace", NAMESPACE, "--", "python3", "-c", _EXHAUST]
     with contextlib.suppress(CommandFailed):  # It is ended with the container.
         nodes.kubectl(*command)
+
+
+_EXHAUST = """
+import os, time
+for _ in range(60):
+    if os.fork() == 0:
+        held = b"x" * (100 << 20)
+        time.sleep(60)
+        os._exit(0)
+    time.sleep(0.05)
+time.sleep(60)
+"""
 
 
 def seconds_until(predicate: Callable[[], object], within: float, message: str | Callable[[], str]) -> float:

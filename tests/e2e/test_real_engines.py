@@ -148,7 +148,7 @@ async def test_an_engine_out_of_memory_comes_back_and_the_cause_is_told(site: Si
     small = site.pods("small")[0]
     async with site.client() as client, traffic.loaded(client, "plan", "act") as load:
         await eventually_async(lambda: _more(load, 1))
-        await asyncio.to_thread(exhaust, site.nodes, small, "VLLM::")
+        await asyncio.to_thread(exhaust, site.nodes, small)
         told = await asyncio.to_thread(
             eventually, lambda: _told(site, "SmallTierReady", "OOMKilled"), START_SECONDS, site.told
         )
