@@ -2,7 +2,7 @@
 
 What fleets and their supervisors write for vLLM becomes the command line of `heterofleet engine-sim`; flags that shape
 a real engine alone are left out. A rank that is not the leader (`--headless`) serves nothing and waits for its end.
-`HETEROFLEET_ENGINE_SIM` holds further arguments, such as `--profile tiny-small --load-seconds 3`.
+`ENGINE_SIM_ARGUMENTS` holds further arguments, such as `--profile tiny-small --load-seconds 3`.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def translated(arguments: Sequence[str], further: str) -> list[str] | None:
 def run(arguments: Sequence[str]) -> int:
     # A rank may be told to end before it has begun to wait.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    command = translated(arguments, os.environ.get("HETEROFLEET_ENGINE_SIM", ""))
+    command = translated(arguments, os.environ.get("ENGINE_SIM_ARGUMENTS", ""))
     if command is None:
         signal.sigwait({signal.SIGTERM})
         return 0
