@@ -1,7 +1,7 @@
 # Everything a fresh machine needs beyond Python >= 3.11 and make is installed by these targets,
 # into .venv and the user's cache folder.
 .DEFAULT_GOAL := help
-.PHONY: help setup lock testbed generate drift lint check build unit supervisor metrics router test-engine soak-router \
+.PHONY: help setup lock testbed generate drift lint check build unit supervisor metrics router test-engine e2e soak-router \
   cluster reconcile random test images release demo bench-control-plane bench-router bench-scaling bench-cli clean
 
 PYTHON ?= python3
@@ -78,13 +78,23 @@ metrics: setup ## recording rules and signals, by a real Prometheus on loopback
 	@$(BIN)/python -m pytest -q tests/metrics
 
 router: setup ## the router and the simulated engines, on loopback
-	@$(BIN)/python -m pytest -q tests/router tests/simulate tests/recommend tests/soak
+	@$(BIN)/python -m pytest -q tests/router tests/simulate tests/recommend tests/soak --ignore tests/soak/datacentre
 
 test-engine: setup ## the router before real vLLM on the CPU (RECORD=1 writes the forms of its answers anew)
 	@RECORD=$(RECORD) $(BIN)/python -m pytest -q tests/engine
 
+e2e: testbed ## real vLLM and the product's images on real nodes, as root (N=10 for ten runs, SEED=; reports in build/e2e)
+	@SEED=$(SEED) $(BIN)/python -m e2e --runs $(or $(N),1) $(ARGS)
+
 soak-router: setup ## two routers under load while engines and routers fail at random (SEED= MINUTES=10)
 	@$(BIN)/python -m soak $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+
+.PHONY: soak soak-minute
+soak: testbed ## the whole data centre under load and faults (SEED= MINUTES=20)
+	@$(BIN)/python -m soak.datacentre $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
+
+soak-minute: testbed ## the same for a minute, one seed
+	$(call against_a_cluster,tests/soak/datacentre)
 
 .PHONY: router-compiled
 router-compiled: setup ## the router's tests once more, against its modules compiled as in the image
@@ -108,7 +118,7 @@ random: testbed ## random walks over fleets, a few seeds (SEEDS=0-199 STEPS=50 f
 	@$(if $(SEEDS),$(BIN)/python -m randomwalk --seeds $(SEEDS) --steps $(or $(STEPS),50),$(BIN)/python -m pytest -q -o cache_dir=build/cache/random tests/randomwalk || $(BIN)/python -m pytest -q -o cache_dir=build/cache/random --last-failed tests/randomwalk)
 
 # Two at a time, since much of it waits: what plays a cluster beside what does not, as far as they last.
-SUITES := cluster check unit supervisor metrics reconcile router router-compiled random
+SUITES := cluster check unit supervisor metrics reconcile router router-compiled random soak-minute
 
 test: setup testbed ## everything (< 20 min with warm caches)
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target $(SUITES)
@@ -116,7 +126,11 @@ test: setup testbed ## everything (< 20 min with warm caches)
 images: setup ## the container images, where docker, podman or buildah works (ARGS=... for the builder)
 	@$(BIN)/python images/build.py $(ARGS)
 
-release: testbed drift ## this version's chart, wheel and CRDs, kept under tests/fixtures/releases
+.PHONY: sbom
+sbom: setup ## what is inside the images of operator and router, as CycloneDX, under build/sbom
+	@$(BIN)/python charts/sbom.py
+
+release: testbed drift ## this version's chart, wheel, CRDs and bills of materials, kept under tests/fixtures/releases
 	@$(BIN)/python charts/release.py
 
 demo: testbed ## the product, step by step, on a real control plane (CHAPTER=fleet, router or scaling; KEEP=1 leaves it running)

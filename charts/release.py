@@ -1,8 +1,8 @@
 """Makes the files of a release: `python charts/release.py [FOLDER]`, by default tests/fixtures/releases.
 
-FOLDER/VERSION gets the chart's package, the wheel, install.yaml, the CRDs and their checksums. It stays in the
-repository, so that the tests of upgrades start from what was really released; a release that is there already is
-never made again.
+FOLDER/VERSION gets the chart's package, the wheel, install.yaml, the CRDs, what is inside the images (`sbom`) and the
+checksums of all of it. It stays in the repository, so that the tests of upgrades start from what was really released; a
+release that is there already is never made again.
 """
 
 import argparse
@@ -50,6 +50,7 @@ def make(releases: Path, helm: str) -> Path:
     shutil.copy(ROOT / "manifests" / "install.yaml", unfinished)
     _run(helm, "package", str(CHART), "--destination", str(unfinished))
     _run(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(unfinished))
+    _run(sys.executable, str(ROOT / "charts" / "sbom.py"), str(unfinished / "sbom"))
     (unfinished / "SHA256SUMS").write_text(_checksums(unfinished), "utf-8")
     unfinished.rename(folder)
     return folder

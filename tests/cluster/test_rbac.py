@@ -1,9 +1,9 @@
 """The operator's rights: what the chart grants is what the operator uses, seen in the API server's audit log.
 
 One operator with nothing but its ServiceAccount's rights lives through what makes it act: fleets come, roll, shrink,
-fail and lack GPUs; then the verbs that were answered are compared with those that were granted. Two rights leave no
-trace of their own in the log, because the server asks for them while it answers another request: each of them is
-taken away, and what fails is named.
+fail and lack GPUs; then the verbs that were answered are compared with those that were granted. One right leaves no
+trace of its own in the log, because the server asks for it while it answers another request: it is taken away, and
+what fails is named. A router has four rights: each is taken away, and the router says which it misses.
 """
 
 import secrets
@@ -43,9 +43,8 @@ Right = tuple[str, str, str]
 """Group, resource and verb."""
 UNLOGGED: dict[Right, str] = {
     ("heterofleet.io", "heterogeneousdeployments/finalizers", "update"): "cannot set blockOwnerDeletion",
-    ("", "pods", "get"): "attempting to grant RBAC permissions not currently held",
 }
-"""Rights that the server asks for on the way, and its sentence without them."""
+"""What the server asks for on the way, and its sentence without it."""
 
 
 def rights(rules: list[dict[str, Any]]) -> set[Right]:

@@ -1,6 +1,7 @@
 """Whatever a Prometheus answers, and however: a reason and a sentence, in time, and never an exception or a zero."""
 
 import asyncio
+import base64
 import gzip
 import json
 import ssl
@@ -239,6 +240,21 @@ async def test_a_name_and_a_password_go_along(server: Server, tmp_path: Path):
     password.write_text("secret\n")
     await asked(server, username="reader", password_file=password)
     assert server.asked[0].headers["Authorization"] == "Basic cmVhZGVyOnNlY3JldA=="
+
+
+async def test_a_proxy_that_repeats_the_credentials_makes_nobody_else_repeat_them(server: Server, tmp_path: Path):
+    async def repeat(request: web.Request) -> web.StreamResponse:
+        told = request.headers["Authorization"]
+        return web.Response(status=502, text=f"{'x' * 280} {told} {base64.b64decode(told.split()[1])!r}")
+
+    server.handler = repeat
+    secret = tmp_path / "secret"
+    secret.write_text("c2VjcmV0")  # Base64, so that the handler can read the token, too.
+    for settings in ({"token_file": secret}, {"username": "reader", "password_file": secret}):
+        answer = await asked(server, **settings)
+        assert isinstance(answer, Lost)
+        assert answer.sentence.startswith(f"{server.url} answered 502: {'x' * 280} B")
+        assert [part for part in ("c2V", "cmVhZ") if part in answer.sentence] == []
 
 
 @pytest.mark.parametrize("missing", ["token_file", "ca_file"])

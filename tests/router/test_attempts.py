@@ -1,6 +1,10 @@
 import asyncio
 import contextlib
+import os
+import socket
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +12,7 @@ from heterofleet.api.labels import Tier
 from heterofleet.api.policy import Limits
 from heterofleet.router.attempts import Attempts
 from heterofleet.router.endpoints import Address, Registry, Sighting
-from heterofleet.router.upstream import ClosedEarly, ConnectFailed, Garbage, TimedOut
+from heterofleet.router.upstream import ClosedEarly, ConnectFailed, Garbage, Pool, TimedOut
 from router import engines
 from router.engines import DONE, LAST, STREAM_HEAD, Engine, delta, piece, whole
 from router.until import until
@@ -166,6 +170,35 @@ async def test_an_answer_to_nothing_ends_the_connection():
         (await made.ask()).close()
         (await made.ask()).close()
         assert engine.connections == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="these are options of Linux's kernel")
+async def test_a_connection_to_a_machine_that_goes_off_ends_within_seconds():
+    asked = {
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1,
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): 5,
+        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL): 1,
+        # Of what was sent and never acknowledged, and of an idle connection's probes.
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT): 10_000,
+    }
+    async with engines.engine(engines.says("hello")) as engine:
+        pool = Pool("127.0.0.1", engine.port)
+        await pool.open(5)
+        with socket_to(engine.port) as own:
+            assert {option: own.getsockopt(*option) for option in asked} == asked
+        pool.close()
+
+
+def socket_to(port: int) -> socket.socket:
+    """This process's end of its connection to a port of loopback."""
+    for entry in Path("/proc/self/fd").iterdir():
+        if entry.is_socket():
+            own = socket.socket(fileno=os.dup(int(entry.name)))
+            with contextlib.suppress(OSError):  # One that listens has no peer.
+                if own.getpeername()[1:2] == (port,):
+                    return own
+            own.close()
+    raise AssertionError(f"no connection to {port} is open")
 
 
 async def test_a_caller_that_is_cancelled_leaves_the_engine_at_once():

@@ -8,12 +8,12 @@ been heard or not; a process that was killed may have lost what it had not writt
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, Protocol
 
 from soak.exposition import Exposition
 from soak.judging import Kind
 from soak.records import Record
-from soak.routers import Life
 
 UNWRITTEN_SECONDS: Final = 1.0
 """How old a line may be that a killed process took along."""
@@ -29,6 +29,15 @@ _ENDINGS: Final[Mapping[Kind, frozenset[str]]] = {
     Kind.CUT_OFF: frozenset({"cut_off"}),
 }
 """How a router calls what its client saw; of the other kinds it cannot know."""
+
+
+class Life(Protocol):
+    """One process of a router."""
+
+    name: str
+    access_log: Path
+    killed_at: float | None
+
 
 Lines = Mapping[str, Sequence[Mapping[str, Any]]]
 

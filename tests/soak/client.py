@@ -6,21 +6,46 @@ that is the answer, and is judged.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Collection
+from typing import Final, Protocol
 
 from router import wire
 from router.wire import Wire
 from soak.asks import Ask
 from soak.heard import Heard, How
-from soak.routers import Router
-from soak.service import Service
 
 PATIENCE_SECONDS: Final = 90.0
 CONNECT_SECONDS: Final = 5.0
 NO_ROUTER_SECONDS: Final = 20.0
 _MOST_KEPT: Final = 12
 _LONGEST_HEAD: Final = 2**20
+
+
+class Named(Protocol):
+    """A process of a router."""
+
+    name: str
+
+
+class Door(Protocol):
+    """Where a router takes requests."""
+
+    name: str
+    host: str
+    port: int
+
+    @property
+    def life(self) -> Named:
+        """The process that listens there now."""
+        ...
+
+
+class Service(Protocol):
+    """Chooses where a new connection goes."""
+
+    def pick(self, refused: Collection[str]) -> Door | None:
+        """A router that is ready and did not refuse just now; None where there is none."""
+        ...
 
 
 class Client:
@@ -69,7 +94,7 @@ class Client:
                 refused.add(router.name)
         return None
 
-    async def _open(self, router: Router, heard: Heard) -> Wire:
+    async def _open(self, router: Door, heard: Heard) -> Wire:
         heard.life = router.life.name
         async with asyncio.timeout(CONNECT_SECONDS):
             return Wire(*await asyncio.open_connection(router.host, router.port, limit=_LONGEST_HEAD))

@@ -2,14 +2,13 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, Protocol
 
 from soak import judging, records
 from soak.asks import Ask
 from soak.client import Client
 from soak.records import Record
-from soak.site import Site
 
 MOST_AT_ONCE: Final = 300
 _BURST_EVERY_SECONDS: Final = 15.0
@@ -17,21 +16,34 @@ _BURST_SECONDS: Final = 2.0
 _BURST: Final = 4.0
 
 
+Pace = Callable[[float], float]
+"""Asks a second, by the seconds since the soak began."""
+
+
+class Timed(judging.Known, Protocol):
+    """What a load knows of the soak that it is part of."""
+
+    @property
+    def now(self) -> Callable[[], float]: ...
+
+    @property
+    def begins(self) -> float: ...
+
+
 class Load:
     """All that was asked; `held_back` counts asks that were left out since too many were under way."""
 
-    def __init__(self, site: Site, client: Client, asks: Iterator[Ask], chance: random.Random) -> None:
+    def __init__(self, site: Timed, client: Client, asks: Iterator[Ask], chance: random.Random) -> None:
         self._site, self._client, self._asks, self._chance = site, client, asks, chance
         self._under_way = 0
         self.records: list[Record] = []
         self.held_back = 0
 
-    async def send(self, seconds: float, rate: float) -> None:
-        """Sends `rate` asks a second in the mean until `seconds` have passed; ends with the last answer."""
+    async def send(self, seconds: float, pace: Pace) -> None:
+        """Sends asks at random moments until `seconds` have passed; ends with the last answer."""
         async with asyncio.TaskGroup() as group:
             while (now := self._site.now() - self._site.begins) < seconds:
-                burst = _BURST if now % _BURST_EVERY_SECONDS > _BURST_EVERY_SECONDS - _BURST_SECONDS else 1.0
-                await asyncio.sleep(self._chance.expovariate(rate * burst))
+                await asyncio.sleep(self._chance.expovariate(pace(now)))
                 if self._under_way >= MOST_AT_ONCE:
                     self.held_back += 1
                     continue
@@ -44,3 +56,12 @@ class Load:
             self.records.append(records.record(heard, judging.judge(heard, self._site), self._site.tiers))
         finally:
             self._under_way -= 1
+
+
+def bursts(rate: float) -> Pace:
+    """`rate` with a burst every now and then."""
+
+    def pace(now: float) -> float:
+        return rate * (_BURST if now % _BURST_EVERY_SECONDS > _BURST_EVERY_SECONDS - _BURST_SECONDS else 1.0)
+
+    return pace

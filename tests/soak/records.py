@@ -29,6 +29,8 @@ class Record:
     refused_connections: int
     reused: bool
     completion_tokens: int | None
+    endpoint: str = ""
+    """The engine that answered, where one did."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -54,6 +56,7 @@ def record(heard: Heard, verdict: Verdict, tiers: Mapping[str, Tier]) -> Record:
         refused_connections=heard.refused_connections,
         reused=heard.reused,
         completion_tokens=expected.answer(heard.ask, tier).completion_tokens if given and tier else None,
+        endpoint=heard.header("endpoint"),
     )
 
 

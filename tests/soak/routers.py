@@ -42,11 +42,41 @@ class Life:
         return code is not None and self.killed_at is None and not (self.leaving_at is not None and code == 0)
 
 
-class Router:
+@dataclass
+class Replica:
+    """Where a router listens."""
+
+    name: str
+    host: str
+    port: int
+    metrics_port: int
+
+    async def is_ready(self) -> bool:
+        """Whether /readyz says so now."""
+        try:
+            status, _ = await self.get("/readyz")
+        except (OSError, asyncio.IncompleteReadError, TimeoutError):
+            return False
+        return status == 200
+
+    async def get(self, path: str) -> tuple[int, str]:
+        """Asks the metrics port. Raises OSError, IncompleteReadError and TimeoutError."""
+        async with asyncio.timeout(ADMIN_SECONDS):
+            reader, writer = await asyncio.open_connection(self.host, self.metrics_port)
+            try:
+                wire = Wire(reader, writer)
+                wire.send(f"GET {path} HTTP/1.1\r\nhost: router\r\nconnection: close\r\n\r\n".encode())
+                status, _ = await wire.head()
+                return status, (await reader.read()).decode()
+            finally:
+                writer.transport.abort()
+
+
+class Router(Replica):
     """One replica. `lives` are its processes so far, the last of which is the one that runs."""
 
     def __init__(self, name: str, host: str, folder: Path, now: Callable[[], float]) -> None:
-        self.name, self.host, self.port, self.metrics_port = name, host, 8080, 9090
+        super().__init__(name, host, 8080, 9090)
         self.folder = folder
         self.config = folder / f"router-{name}.yaml"
         self.lives: list[Life] = []
@@ -78,26 +108,6 @@ class Router:
         """SIGKILL, as the kernel sends it for want of memory."""
         self.life.killed_at = self._now()
         await self._signal(signal.SIGKILL)
-
-    async def is_ready(self) -> bool:
-        """Whether /readyz says so now."""
-        try:
-            status, _ = await self.get("/readyz")
-        except (OSError, asyncio.IncompleteReadError, TimeoutError):
-            return False
-        return status == 200
-
-    async def get(self, path: str) -> tuple[int, str]:
-        """Asks the metrics port. Raises OSError, IncompleteReadError and TimeoutError."""
-        async with asyncio.timeout(ADMIN_SECONDS):
-            reader, writer = await asyncio.open_connection(self.host, self.metrics_port)
-            try:
-                wire = Wire(reader, writer)
-                wire.send(f"GET {path} HTTP/1.1\r\nhost: router\r\nconnection: close\r\n\r\n".encode())
-                status, _ = await wire.head()
-                return status, (await reader.read()).decode()
-            finally:
-                writer.transport.abort()
 
     async def _signal(self, number: signal.Signals) -> None:
         process = self.life.process

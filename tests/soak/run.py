@@ -16,7 +16,7 @@ from typing import Final
 from soak import accounts, asks, configuration, engines, exposition, faulting, fleet, resting, schedule
 from soak.client import Client
 from soak.configuration import Configuration
-from soak.load import Load
+from soak.load import Load, bursts
 from soak.report import Report
 from soak.routers import Life, Router
 from soak.sampling import Sampler
@@ -110,7 +110,7 @@ async def _soak(site: Site, sampler: Sampler, report: Report) -> None:
     watching = [asyncio.ensure_future(work) for work in (service.watch(), sampler.watch())]
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(load.send(report.seconds, report.rate), name="load")
+            group.create_task(load.send(report.seconds, bursts(report.rate)), name="load")
             group.create_task(faulting.perform(site, report.schedule), name="faults")
     finally:
         client.close()

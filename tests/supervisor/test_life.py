@@ -38,7 +38,7 @@ def test_the_termination_message_is_the_cause_and_the_last_lines_the_kubelet_kee
     assert first_exit(container) == 1
     first, *_, progress, last = container.message().splitlines()
     assert (first, progress, last) == (
-        "the engine ended by itself with code 1",
+        "the engine ended by itself with code 1: ValueError: no GPU",
         "loading 100 %",
         "ValueError: no GPU",
     )

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from testbed import cache, golang, kubernetes
 
-TOOLS_MODULE = Path(__file__).parent / "go" / "tools"
+_MODULES = Path(__file__).parent / "go"
+TOOLS_MODULE = _MODULES / "tools"
 TOOLS = {
     "etcd": "go.etcd.io/etcd/server/v3",
     "kwok": "sigs.k8s.io/kwok/cmd/kwok",
@@ -22,6 +23,7 @@ TOOLS = {
     "helm": "helm.sh/helm/v4/cmd/helm",
 }
 ASSETS = ("kube-apiserver", "etcd", "kubectl")
+NODE_MODULES = {"coredns": _MODULES / "coredns", "pause": _MODULES / "pause"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,27 @@ def ensure(kube: str | None = None) -> Binaries:
         assets = {}
     lacking = [name for name in (*kubernetes.PROGRAMS, *TOOLS) if name not in assets]
     return Binaries(kube=version, paths=_built(version, lacking) | assets)
+
+
+def for_nodes() -> Binaries:
+    """What real nodes run, of the pinned Kubernetes: that of `ensure`, kubelet, kube-proxy, CoreDNS and pause.
+
+    These are built when they are first asked for, since most tests have played nodes.
+    """
+    toolchain = golang.toolchain()
+    sources = [kubernetes.PINNED_MODULE / "go.sum", *(folder / "main.go" for folder in NODE_MODULES.values())]
+
+    def make(folder: Path) -> None:
+        variables = kubernetes.link_variables(kubernetes.PINNED)
+        for program in kubernetes.NODE_PROGRAMS:
+            package = kubernetes.package(program)
+            toolchain.build(kubernetes.PINNED_MODULE, package, folder / program, variables)
+        for name, module in NODE_MODULES.items():
+            toolchain.build(module, ".", folder / name, variables={})
+
+    folder = cache.product(f"nodes-{kubernetes.PINNED}-{cache.digest(*sources)}-{toolchain.version}", make)
+    own = {name: folder / name for name in (*kubernetes.NODE_PROGRAMS, *NODE_MODULES)}
+    return Binaries(kube=kubernetes.PINNED, paths={**ensure(kubernetes.PINNED).paths, **own})
 
 
 def _built(version: str, names: list[str]) -> dict[str, Path]:

@@ -144,6 +144,10 @@ class DataCentre:
         """The routers that answer now, by pod name."""
         return {key.name: played.router for key, played in list(self._played.items()) if played.router is not None}
 
+    def simulated(self) -> frozenset[str]:
+        """The pods whose simulated engines answer now."""
+        return frozenset(key.name for key, played in list(self._played.items()) if played.simulated is not None)
+
     def set_faults(self, pod: str, faults: Faults) -> None:
         """Lets things go wrong at the simulated engine of a pod, from now on."""
 
@@ -210,6 +214,8 @@ class DataCentre:
         while True:
             with contextlib.suppress(aiohttp.ClientError, TimeoutError, ConnectionError):
                 async with session.get(self._path, params={"labelSelector": FLEET}) as answer:
+                    # A server that finds its feet refuses for a moment, which is no empty list.
+                    answer.raise_for_status()
                     listed = await answer.json()
                 present = {_key(pod) for pod in listed.get("items", ())}
                 for key in set(self._played) - present:

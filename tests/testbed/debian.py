@@ -32,6 +32,16 @@ def tool(name: str) -> Path | None:
     return _launcher(folder, name)
 
 
+def install(*packages: str) -> None:
+    """Installs packages, for what must find its own libraries and programs in their places: root alone may.
+
+    Raises subprocess.CalledProcessError, with what apt said.
+    """
+    with cache.step(f"installing Debian's {', '.join(packages)}"):
+        _run("apt-get", "update", "-qq", cwd=Path("/"))
+        _run("apt-get", "install", "-qq", "--yes", "--no-install-recommends", *packages, cwd=Path("/"))
+
+
 def _unpack(package: str, folder: Path) -> None:
     with cache.step(f"unpacking Debian's {package}"):
         archives = folder / "archives"

@@ -39,6 +39,8 @@ class EngineLike:
     keys: Sequence[str] = ()
     state: State = field(default_factory=State)
     requests: list[dict[str, Any]] = field(default_factory=list)
+    authorizations: set[str | None] = field(default_factory=set)
+    """What requests had in that header."""
     _running: int = 0
     _finished: int = 0
     _prompt_tokens: int = 0
@@ -97,6 +99,7 @@ class EngineLike:
     async def _completion(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.requests.append(body)
+        self.authorizations.add(request.headers.get("Authorization"))
         if body.get("model") not in self.names:
             return _refusal(404, f"The model `{body.get('model')}` does not exist.")
         if self.state.draining or not self.state.can_generate:

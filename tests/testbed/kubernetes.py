@@ -14,6 +14,7 @@ from testbed import golang
 PINNED = "v1.37.2"
 PINNED_MODULE = Path(__file__).parent / "go" / "kubernetes"
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
+NODE_PROGRAMS = ("kubelet", "kube-proxy")
 
 _VERSION = re.compile(r"v1\.([0-9]+)\.([0-9]+)")
 _REPLACED = re.compile(r"^\s*(?:replace\s+)?(k8s\.io/\S+) => \./staging/", re.MULTILINE)

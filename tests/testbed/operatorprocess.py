@@ -74,6 +74,12 @@ class OperatorProcess:
     def runs(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise RuntimeError("the operator does not run")
+        return self._process.pid
+
     def start(self, environment: Mapping[str, str] | None = None) -> Self:
         """Start it and wait until it is ready (its caches are full); it leads a moment later, if the Lease is free."""
         if environment:
@@ -113,9 +119,7 @@ class OperatorProcess:
 
     def peak_memory_mb(self) -> float:
         """The most memory that it was seen to hold (VmHWM), in units of 2^20 bytes."""
-        if self._process is None:
-            raise RuntimeError("the operator does not run")
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        status = Path(f"/proc/{self.pid}/status").read_text()
         peak = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
         return int(peak.split()[1]) / 1024
 

@@ -1,15 +1,23 @@
 """The images hold what was locked and tested, and run as a user that Kubernetes can check."""
 
 import re
+import runpy
 import tomllib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import yaml
 
+from heterofleet.api.labels import Tier
+from heterofleet.api.v1alpha1 import HeterogeneousDeployment
+from heterofleet.cli import arguments
 from heterofleet.control import settings
+from heterofleet.desired import engine
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "images"
+Translate = Callable[[Sequence[str], str], list[str] | None]
 PIN = re.compile(r"^([a-z0-9-]+)==(\S+)", re.MULTILINE)
 
 
@@ -78,3 +86,35 @@ def test_images_run_as_a_numeric_user_that_is_not_root() -> None:
 
 def test_the_engines_image_is_the_default_engine_for_another_user() -> None:
     assert f"ARG BASE={settings.ENGINE_IMAGE}\n" in (IMAGES / "engine" / "Dockerfile").read_text("utf-8")
+
+
+@pytest.fixture
+def translated() -> Translate:
+    """Of the image's own `vllm`, which is no part of the package."""
+    found: Translate = runpy.run_path(str(IMAGES / "engine-sim" / "vllm.py"))["translated"]
+    return found
+
+
+def test_a_leader_of_the_simulated_engines_image_gets_what_the_simulated_engine_knows(
+    translated: Translate, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys.json"
+    keys.write_text('{"api-key": ["a", "b"]}')
+    sample = yaml.safe_load((ROOT / "manifests" / "samples" / "small-qwen3.yaml").read_text("utf-8"))
+    sample["metadata"] |= {"namespace": "models"}
+    fleet = HeterogeneousDeployment.parse(sample)
+    rendered = [word.replace("{model}", "/cache/m") for word in engine.arguments(fleet, Tier.SMALL)]
+    added = ["--shutdown-timeout", "300", "--config", str(keys)]
+    taken = translated([*rendered[1:], *added], "--profile tiny-small")
+    names = engine.served_names(fleet, Tier.SMALL)
+    assert taken == [
+        *("engine-sim", "--served-model-name", *names, "--host", "0.0.0.0", "--port", "8000"),  # noqa: S104  as pods are reached
+        *("--max-model-len", "32768", "--max-num-seqs", "32", "--shutdown-timeout", "300"),
+        *("--enable-prefix-caching", "--api-key", "a", "b", "--profile", "tiny-small"),
+    ]
+    assert arguments.parser().parse_args(taken).module == "enginesim"
+
+
+def test_a_worker_of_the_simulated_engines_image_serves_nothing(translated: Translate) -> None:
+    command = ["serve", "m", "--served-model-name", "large", "--nnodes", "2", "--node-rank", "1", "--headless"]
+    assert translated(command, "") is None

@@ -75,9 +75,13 @@ def instance(state: InstanceState, **facts: Any) -> InstanceStatus:
         ({"instances": (instance(InstanceState.WAITING),)}, Reason.WAITING_FOR_GPUS, "wait for nodes"),
         ({"problems": (Finding(Reason.SECRET_MISSING, "no hf"),)}, Reason.SECRET_MISSING, ": no hf"),
         (
-            {"instances": (instance(InstanceState.RESTARTING, restarts=2, last_exit=LastExit(exit_code=137)),)},
+            {
+                "instances": (
+                    instance(InstanceState.RESTARTING, restarts=2, last_exit=LastExit(exit_code=1, message="no\nFile")),
+                )
+            },
             Reason.GROUP_RESTARTING,
-            "instance 0 restarts as one (2 so far, exit code 137)",
+            "instance 0 restarts as one (2 so far, exit code 1: no)",
         ),
         ({"restarting": "pod a restarts"}, Reason.GROUP_RESTARTING, ": pod a restarts"),
         ({"rolling": True}, Reason.ROLLING, "moves to revision r1"),

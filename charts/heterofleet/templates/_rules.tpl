@@ -52,10 +52,10 @@ who writes a Role.
 - apiGroups: [scheduling.k8s.io]
   resources: [podgroups]
   verbs: [get, list, watch, create, patch, delete]
-# Ranks are labelled for a drain and deleted with their group. Routers may read pods too, hence get.
+# Ranks are labelled for a drain and deleted with their group.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, patch, delete]
+  verbs: [list, watch, patch, delete]
 # May several pods share the claim of a model?
 - apiGroups: [""]
   resources: [persistentvolumeclaims]

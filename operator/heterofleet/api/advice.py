@@ -202,6 +202,11 @@ ADVICE: Final[dict[Reason, Advice]] = {
         "An image cannot be pulled.",
         "Correct engine.image or router.image, or add imagePullSecrets.",
     ),
+    Reason.PODS_REFUSED: Advice(
+        _BROKEN,
+        "Kubernetes refuses to make pods: a Pod Security Standard, a quota or a webhook stands against them.",
+        "Meet the policy that the message names by podTemplate, or have the namespace's owner relax it.",
+    ),
     Reason.MUTATED_BY_ADMISSION: Advice(
         (ConditionType.DEGRADED,),
         "A webhook changes what the operator applies; it is applied once, not over and over.",

@@ -91,6 +91,7 @@ class Reason(StrEnum):
     NODE_LOST = "NodeLost"
     SECRET_MISSING = "SecretMissing"  # noqa: S105  the reason's name, not a secret
     IMAGE_NOT_PULLED = "ImageNotPulled"
+    PODS_REFUSED = "PodsRefused"
     MUTATED_BY_ADMISSION = "MutatedByAdmission"
     APPLY_FAILED = "ApplyFailed"
     ROLL_STUCK = "RollStuck"

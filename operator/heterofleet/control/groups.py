@@ -14,7 +14,7 @@ from heterofleet.api.labels import Tier
 from heterofleet.api.placement import Capacity
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.cluster.records import NodeRecord, PodRecord
-from heterofleet.control import observe, tiers
+from heterofleet.control import observe, tiers, unmade
 from heterofleet.control.drain import Drains
 from heterofleet.control.observe import FleetView
 from heterofleet.desired import small
@@ -89,6 +89,10 @@ class Scene:
             return None
         return seen.memory.since + timedelta(seconds=stored.startup_seconds + small.PROGRESS_MARGIN_SECONDS)
 
+    def unmade_at(self, index: int, seen: Life) -> datetime | None:
+        """When its missing pods are taken for refused."""
+        return unmade.due_at(seen.memory, len(self.view.large_pods.get(index, ())))
+
 
 class GroupKeeper:
     """Looks at the groups of fleets; remembers only what a restart of the operator may forget."""
@@ -126,7 +130,7 @@ class GroupKeeper:
                 proofs[index] = proof
             observed.append(self._observed(scene, seen, lives[index], drained=index in proofs))
             wakes += [lives[index].wake_at, self._overdue_at(scene, index)]
-            wakes += [] if seen.serving else [scene.late_at(index, lives[index])]
+            wakes += [] if seen.serving else [scene.late_at(index, lives[index]), scene.unmade_at(index, lives[index])]
         to_come = [at for at in wakes if at is not None and at > scene.now]
         return Groups(lives, tuple(observed), groups, proofs, min(to_come, default=None))
 

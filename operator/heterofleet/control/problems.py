@@ -7,14 +7,17 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
+from heterofleet.api import labels
 from heterofleet.api.conditions import InstanceState, InstanceStatus, Reason
 from heterofleet.cluster.apply import Failure
 from heterofleet.cluster.objects import Ref
 from heterofleet.cluster.records import PodRecord
 from heterofleet.control.observe import FleetView
+from heterofleet.planning import termination
 from heterofleet.status import Finding
 
-LONGEST_CAUSE = 200
+_ENDS_OF_A_STUCK_ROLL = 2
+"""Once may be chance."""
 MOUNT_SECONDS = 30
 """Time in which a node has mounted what there is."""
 _PULL = frozenset({"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull"})
@@ -63,10 +66,28 @@ def restarting(pods: Iterable[PodRecord]) -> str:
     exited = ((pod, pod.ended or pod.last_ended) for pod in pods if not (pod.ready or pod.terminating))
     return "; ".join(
         f"pod {pod.name} restarts ({pod.restart_count} so far, exit code {ended.exit_code} {ended.reason}:"
-        f" {ended.message[-LONGEST_CAUSE:]})"
+        f" {termination.cause(ended.exit_code, ended.message)})"
         for pod, ended in exited
         if ended is not None
     )
+
+
+def of_roll(pods: Iterable[PodRecord], revision: str) -> list[Finding]:
+    """Pods of the new revision that end again and again, while those of the old one serve on."""
+    return [
+        Finding(
+            Reason.ROLL_STUCK,
+            f"the roll stops at pod {pod.name}, which has ended {pod.restart_count} times, last with exit code"
+            f" {pod.last_ended.exit_code} {pod.last_ended.reason}:"
+            f" {termination.cause(pod.last_ended.exit_code, pod.last_ended.message)}."
+            " The old ones serve on: mend the spec, or take it back",
+        )
+        for pod in pods
+        if pod.labels.get(labels.REVISION) == revision
+        and not (pod.ready or pod.terminating)
+        and pod.last_ended is not None
+        and pod.restart_count >= _ENDS_OF_A_STUCK_ROLL
+    ]
 
 
 def of_pods(pods: Iterable[PodRecord]) -> list[Finding]:

@@ -21,7 +21,7 @@ from heterofleet.cluster.cache import Cache
 from heterofleet.cluster.client import Cluster
 from heterofleet.cluster.objects import Ref
 from heterofleet.cluster.records import PodRecord
-from heterofleet.control import groups, problems, progress, steps
+from heterofleet.control import groups, problems, progress, steps, unmade
 from heterofleet.control.events import EventSink
 from heterofleet.control.observe import FleetView
 from heterofleet.control.planner import Current
@@ -88,6 +88,7 @@ def facts(
         pair=Finding(*acceptance.pair(fleet.spec, catalogue)),
         problems=[
             *written,
+            *unmade.of_routers(looked.view.children.values()),
             *problems.of_routers(looked.view.router_pods),
             *problems.of_mounts(looked.view.router_pods, mounts.secrets(mounts.of_router(fleet.spec)), now, "router: "),
             *problems.of_templates(looked.view),
@@ -232,13 +233,19 @@ def _large(
         holds=step.holds[Tier.LARGE],
         waiting=step.shortage.get(Tier.LARGE, ""),
         progress=next((f"instance {i.index}, {i.progress}" for i in instances if i.progress), ""),
-        problems=[*problems.of_instances(instances), *_of_pods(fleet, looked.view.pods(Tier.LARGE), now)],
+        problems=[
+            *problems.of_instances(instances),
+            *unmade.of_groups(looked.view, instances, now),
+            *_of_pods(fleet, looked.view.pods(Tier.LARGE), now),
+        ],
     )
 
 
 def _small(
     fleet: HeterogeneousDeployment, looked: Looked, step: Step, said: Mapping[str, str], revision: str, now: datetime
 ) -> TierFacts:
+    pods = looked.view.pods(Tier.SMALL)
+    rolling = any(pool.revision != revision and pool.live() for pool in looked.pools.pools)
     return TierFacts(
         target=looked.wanted.targets[Tier.SMALL],
         ready=looked.pools.ready,
@@ -246,13 +253,17 @@ def _small(
         draining=looked.pools.draining,
         gpus=_gpus(looked.view, Tier.SMALL, fleet.spec.small.placement.gpu_resource),
         revision=revision,
-        rolling=any(pool.revision != revision and pool.live() for pool in looked.pools.pools),
+        rolling=rolling,
         override=looked.wanted.asked[Tier.SMALL].override,
         holds=step.holds[Tier.SMALL],
         waiting=step.shortage.get(Tier.SMALL, ""),
-        progress=next((f"{p.name} {said[p.uid]}" for p in looked.view.pods(Tier.SMALL) if p.uid in said), ""),
-        restarting=problems.restarting(looked.view.pods(Tier.SMALL)),
-        problems=_of_pods(fleet, looked.view.pods(Tier.SMALL), now),
+        progress=next((f"{p.name} {said[p.uid]}" for p in pods if p.uid in said), ""),
+        restarting=problems.restarting(pods),
+        problems=[
+            *unmade.of_deployments(looked.view.deployments.values()),
+            *_of_pods(fleet, pods, now),
+            *(problems.of_roll(pods, revision) if rolling else ()),
+        ],
     )
 
 

@@ -1,7 +1,7 @@
 """Decides what a router may do in the cluster: watch the pods of its namespace and read its own configuration.
 
 RBAC cannot narrow a watch to labels, so pods are readable in the whole namespace; nothing can be written, and no
-Secret can be read.
+Secret can be read. A router lists and watches and asks for nothing by its name.
 """
 
 from typing import Final
@@ -10,7 +10,7 @@ from heterofleet.api.labels import Component, Manifest
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.desired import children, names
 
-_READ: Final = ("get", "list", "watch")
+_READ: Final = ("list", "watch")
 
 
 def router_access(fleet: HeterogeneousDeployment) -> tuple[Manifest, ...]:

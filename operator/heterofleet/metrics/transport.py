@@ -12,9 +12,10 @@ its session.
     SecretError(ValueError)    a file that should hold a token or a password holds something else
 """
 
+import base64
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,7 +69,7 @@ class BoundedAdapter(HTTPAdapter):
             response.close()
             raise
         if response.status_code != 200:
-            raise StatusError(response.status_code, body[:_LONGEST_EXCERPT].decode(errors="replace"))
+            raise StatusError(response.status_code, _excerpt(body, request))
         response.raw = io.BytesIO(body)
         return response
 
@@ -82,6 +83,22 @@ class BoundedAdapter(HTTPAdapter):
             if self._clock() > deadline:
                 raise TooLateError(f"not whole within {self._source.timeout_seconds:g} s")
         return bytes(body)
+
+
+def _excerpt(body: bytes, request: requests.PreparedRequest) -> str:
+    """The beginning of a refusal, for status and log, without the credentials: some proxies repeat what they got."""
+    text = body.decode(errors="replace")
+    for word in filter(None, _sent(str(request.headers.get("Authorization", "")))):
+        text = text.replace(word, "…")
+    return text[:_LONGEST_EXCERPT]
+
+
+def _sent(authorization: str) -> Iterator[str]:
+    """What must not be told of such a header: the token, or the pair and the password in it."""
+    scheme, _, told = authorization.partition(" ")
+    if scheme == "Basic":
+        yield base64.b64decode(told).decode("latin-1").partition(":")[2]
+    yield told
 
 
 def session(source: Source) -> requests.Session:

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 
 from heterofleet.api.conditions import InstanceState, InstanceStatus, LastExit
 from heterofleet.api.tier import Lifecycle
+from heterofleet.planning import termination
 
 AGREEMENT_SECONDS = 60
 FIRST_BACKOFF_SECONDS = 10
@@ -161,7 +162,7 @@ def first_cause(exits: Iterable[LastExit | None]) -> LastExit | None:
         return None
     causes = [e for e in known if e.exit_code not in FOLLOWING_EXIT_CODES] or known
     first = min(causes, key=lambda e: (e.at is None, e.at.timestamp() if e.at else 0.0, e.pod))
-    return first.model_copy(update={"message": first.message[-MESSAGE_LENGTH:]})
+    return first.model_copy(update={"message": termination.kept(first.exit_code, first.message, MESSAGE_LENGTH)})
 
 
 FOLLOWING_EXIT_CODES = frozenset({0, 90, 91, 92})

@@ -6,6 +6,8 @@ costs 70 microseconds a request where this costs 12 (docs/adr/0101).
 """
 
 import asyncio
+import socket
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol, cast
@@ -16,6 +18,9 @@ from heterofleet.router.outbox import Outbox
 
 IDLE_SECONDS: Final = 4.0
 """vLLM's server closes idle connections after 5 s; one that is reused right then would lose its request."""
+
+SILENCE_SECONDS: Final = 10
+"""A machine whose kernel acknowledges nothing for so long is off: it sends no sign of its end. A busy engine's does."""
 
 
 class UpstreamError(Exception):
@@ -222,7 +227,8 @@ class Pool:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(seconds):
-                _, connection = await loop.create_connection(lambda: Connection(self), self.host, self.port)
+                transport, connection = await loop.create_connection(lambda: Connection(self), self.host, self.port)
+            _ask_for_signs(transport)
         except (OSError, TimeoutError, UnicodeError) as exc:  # The last is a host that is no name.
             raise ConnectFailed(str(exc) or f"no connection within {seconds} s") from exc
         if not connection.closed:
@@ -262,3 +268,14 @@ class Pool:
 
     def __len__(self) -> int:
         return len(self._open)
+
+
+def _ask_for_signs(transport: asyncio.BaseTransport) -> None:
+    """Has the kernel ask an engine's for a sign of life, and end the connection for want of one."""
+    if sys.platform != "linux":  # Routers are developed elsewhere, with their engines on the same machine.
+        return
+    own = transport.get_extra_info("socket")
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENCE_SECONDS // 2)
+    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
+    own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_SECONDS * 1000)

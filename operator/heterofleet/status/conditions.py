@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from heterofleet.api.conditions import ConditionType, InstanceState, InstanceStatus, Reason
+from heterofleet.api.conditions import ConditionType, InstanceState, InstanceStatus, LastExit, Reason
 from heterofleet.api.labels import Tier
+from heterofleet.planning import termination
 from heterofleet.planning.instances import Hold
 from heterofleet.status import ofplan
 from heterofleet.status.claims import Claim, claim
@@ -76,9 +77,16 @@ def _restarting(instances: Sequence[InstanceStatus]) -> str:
     parts = []
     for instance in instances:
         if instance.state is InstanceState.RESTARTING:
-            cause = f", exit code {instance.last_exit.exit_code}" if instance.last_exit else ""
-            parts.append(f"instance {instance.index} restarts as one ({instance.restarts} so far{cause})")
+            told = f"instance {instance.index} restarts as one ({instance.restarts} so far"
+            parts.append(f"{told}{_exit(instance.last_exit)})")
     return "; ".join(parts)
+
+
+def _exit(last: LastExit | None) -> str:
+    if last is None:
+        return ""
+    cause = termination.cause(last.exit_code, last.message)
+    return f", exit code {last.exit_code}" + (f": {cause}" if cause else "")
 
 
 def _router_claim(facts: Facts) -> Claim:

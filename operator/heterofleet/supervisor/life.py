@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from . import group, settings
+from . import causes, group, settings
 from .ask import Engine, Peer
 from .group import Code, Over, Phase, Report
 from .process import Process, reap
@@ -260,7 +260,9 @@ class Life:
         self._process.kill()
         if self._drain is not None and self._drain.asked:
             raise Over(self._drain.code, self._drain.cause)
-        raise Over(code or Code.ENGINE_ENDED, f"the engine ended by itself with code {code}")
+        cause = causes.of(self._process.last_lines())
+        sentence = f"the engine ended by itself with code {code}" + (f": {cause}" if cause else "")
+        raise Over(code or Code.ENGINE_ENDED, sentence)
 
     def _begin_drain(self, drain: Drain) -> None:
         if self._drain is not None:

@@ -14,7 +14,8 @@ from .group import Over
 
 CHUNK_BYTES = 1 << 16
 LINE_BYTES = 2000
-LAST_LINES = 50
+LAST_LINES = 400
+"""The tracebacks of three processes."""
 PUMP_SECONDS = 1.0
 """How long the last output may take after a child's death; a grandchild may hold the pipe for ever."""
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from heterofleet.api import labels
 from heterofleet.api.conditions import InstanceState, InstanceStatus, LastExit, Reason
 from heterofleet.cluster import errors
 from heterofleet.cluster.apply import Failure
@@ -59,8 +60,27 @@ def test_a_pod_that_keeps_exiting_is_told_until_it_is_ready_again():
     sentence = problems.restarting([exited, pod("b")])
     assert sentence.startswith("pod a restarts (2 so far, exit code 3 Error: x")
     assert sentence.endswith("the last line)")
-    assert len(sentence) < 300
+    assert len(sentence) < 600
     assert problems.restarting([replace(exited, ready=True)]) == ""
+
+
+def test_a_new_revision_that_ends_again_and_again_is_told_with_its_cause():
+    ended = Ended(1, "Error", "the engine ended by itself with code 1: ValueError: no weights\nTraceback", None)
+    facts = {"last_ended": ended, "labels": {labels.REVISION: "new"}}
+    stuck = pod("a", restart_count=2, **facts)
+    others = [
+        pod("b", restart_count=1, **facts),
+        replace(stuck, ready=True),
+        replace(stuck, labels={labels.REVISION: "old"}),
+        replace(stuck, deleting_since=stuck.created),
+    ]
+    assert problems.of_roll([stuck, *others], "new") == [
+        Finding(
+            Reason.ROLL_STUCK,
+            "the roll stops at pod a, which has ended 2 times, last with exit code 1 Error: the engine ended by itself"
+            " with code 1: ValueError: no weights. The old ones serve on: mend the spec, or take it back",
+        )
+    ]
 
 
 def test_a_missing_secret_shows_in_a_pod_that_waits_for_its_volumes() -> None:

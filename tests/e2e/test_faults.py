@@ -1,0 +1,245 @@
+"""Faults of machines and of the control plane under load: simulated engines in containers on real nodes.
+
+No Prometheus answers during the whole of it. The tests share one fleet and stand in the order of a run: each leaves it
+settled, as it found it. Named failures are those that no system without a copy of every request could avoid.
+"""
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Collection, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from e2e import clients, facts, played
+from e2e.clients import Kind, Load
+from e2e.facts import Watch
+from e2e.played import FLEET, NAMESPACE
+from e2e.report import Report
+from e2e.site import kill, processes, ready, restarts, seconds_until
+from testbed.eventually import eventually, eventually_async
+from testbed.namespaces import create_namespace
+from testbed.realnodes import RealNodes
+
+pytestmark = pytest.mark.timeout(900)
+
+PYTHON: Final = "/opt/heterofleet/bin/python3"
+MINUTE: Final = 60.0
+SOME: Final = 40
+"""Requests that have been answered before anything is done, and after it is over."""
+MACHINE_OFF: Final = frozenset({Kind.BROKEN, Kind.SILENT, Kind.CUT_OFF})
+"""What a machine that goes off takes along: answers that its routers had begun, and streams of its engines."""
+ROUTER_KILLED: Final = frozenset({Kind.BROKEN})
+_PODS: Final = f"/api/v1/namespaces/{NAMESPACE}/pods"
+_OPERATORS: Final = "/api/v1/namespaces/heterofleet-system/pods"
+_OPERATOR: Final = "/apis/apps/v1/namespaces/heterofleet-system/deployments/heterofleet-operator"
+
+
+class Fleet:
+    """The fleet `played` on its bed, and what a test has seen of it."""
+
+    def __init__(self, nodes: RealNodes, report: Report) -> None:
+        self.nodes, self.api, self.report = nodes, nodes.api, report
+
+    @property
+    def url(self) -> str:
+        service = self.api.get(f"/api/v1/namespaces/{NAMESPACE}/services/{FLEET}-router")
+        return f"http://{service['spec']['clusterIP']}:8080"
+
+    def condition(self, kind: str) -> tuple[str, str, str]:
+        """Status, reason and message; empty where it is not there."""
+        told = self.api.get(facts.FLEET_PATH).get("status", {}).get("conditions", [])
+        found: dict[str, str] = next((c for c in told if c["type"] == kind), {})
+        return found.get("status", ""), found.get("reason", ""), found.get("message", "")
+
+    def pods(self, part: str) -> list[dict[str, Any]]:
+        """Of a tier, or the routers."""
+        selector = f"heterofleet.io/fleet={FLEET},heterofleet.io/{'component' if part == 'router' else 'tier'}={part}"
+        return self.api.items(_PODS, labelSelector=selector)
+
+    def operator(self) -> dict[str, Any]:
+        return next(pod for pod in self.api.items(_OPERATORS) if ready(pod))
+
+    def settled(self) -> bool:
+        ready_pods = [len([pod for pod in self.pods(part) if ready(pod)]) for part in ("large", "small", "router")]
+        told = self.condition("Ready")[0], self.condition("Reconciling")[0]
+        return (told, ready_pods) == (("True", "False"), [played.LARGE, played.SMALL, played.ROUTERS])
+
+    def wait_settled(self, within: float = 300) -> float:
+        return seconds_until(self.settled, within, self.told)
+
+    def told(self) -> str:
+        pods = [f"{pod['metadata']['name']} ready={ready(pod)}" for pod in self.api.items(_PODS)]
+        return "\n".join(["the fleet is settled", str(self.condition("Ready")), *pods])
+
+    @contextlib.asynccontextmanager
+    async def under_load(self, named: Collection[Kind] = ()) -> AsyncIterator[tuple[Load, Watch]]:
+        """Clients ask and status is watched for the duration of a block; then both are judged and reported."""
+        with facts.watching(self.nodes) as watch:
+            async with clients.asking(self.url) as load:
+                await answered(load, SOME)
+                yield load, watch
+                await answered(load, SOME)
+        self.report.see(load=load.summary(), status=watch.summary(), named=sorted(kind.name for kind in named))
+        assert load.failures(named) == []
+        assert watch.lies == []
+        assert watch.looks > 0
+
+    def status_command(self) -> str:
+        """What `heterofleet status` shows to a person."""
+        command = [str(Path(sys.executable).with_name("heterofleet")), "status", "--namespace", NAMESPACE]
+        with self.nodes.inside():
+            done = subprocess.run(
+                command, env=self.nodes.environment(), capture_output=True, text=True, timeout=60, check=False
+            )
+        return " ".join((done.stdout + done.stderr).split())
+
+
+async def answered(load: Load, count: int) -> None:
+    """Until so many more requests have got their answer."""
+    before = len(load.outcomes)
+
+    async def more() -> bool:
+        return sum(one.kind is Kind.ANSWERED for one in load.outcomes[before:]) >= count
+
+    await eventually_async(more, within=120, message="requests are answered")
+
+
+@pytest.fixture(scope="module")
+def fleet(installed: RealNodes, report: Report) -> Iterator[Fleet]:
+    """Applied in a namespace that enforces the restricted standard; its token is not there yet."""
+    create_namespace(installed.api, NAMESPACE, played.RESTRICTED)
+    installed.kubectl("apply", "-f", "-", input=played.text())
+    made = Fleet(installed, report)
+    eventually(lambda: len([pod for pod in made.pods("router") if ready(pod)]) == played.ROUTERS, 180, made.told)
+    eventually(lambda: made.condition("LargeTierReady")[0] == "True", 180, made.told)
+    yield made
+    installed.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+async def test_a_missing_token_is_told_by_name_and_costs_no_request(fleet: Fleet):
+    def missing() -> bool:
+        status, reason, message = fleet.condition("Degraded")
+        return (status, reason) == ("True", "SecretMissing") and played.TOKEN in message
+
+    async with fleet.under_load():
+        await asyncio.to_thread(eventually, missing, 60, fleet.told)
+        await asyncio.to_thread(_create_token, fleet)
+        took = await asyncio.to_thread(fleet.wait_settled)
+    fleet.report.see(settled_after_seconds=took)
+    assert [restarts(pod) for pod in fleet.pods("small")] == [0] * played.SMALL
+
+
+def _create_token(fleet: Fleet) -> None:
+    fleet.api.create(f"/api/v1/namespaces/{NAMESPACE}/secrets", played.token())
+
+
+async def test_a_router_that_is_killed_costs_only_what_it_was_answering(fleet: Fleet):
+    async with fleet.under_load(ROUTER_KILLED):
+        killed = fleet.pods("router")[0]
+        kill(killed, PYTHON)
+        await asyncio.to_thread(_restarted, fleet, killed)
+        took = await asyncio.to_thread(fleet.wait_settled)
+    fleet.report.see(settled_after_seconds=took)
+
+
+def _restarted(fleet: Fleet, pod: dict[str, Any]) -> None:
+    path, before = f"{_PODS}/{pod['metadata']['name']}", restarts(pod)
+    eventually(lambda: restarts(fleet.api.get(path)) > before, 60, "the container was restarted")
+
+
+async def test_a_minute_without_operator_costs_nothing_and_status_tells_its_age(fleet: Fleet):
+    async with fleet.under_load():
+        fleet.api.merge(_OPERATOR, {"spec": {"replicas": 0}})
+        for pod in fleet.api.items(_OPERATORS):
+            kill(pod, PYTHON)
+        await asyncio.sleep(MINUTE)
+        said = await asyncio.to_thread(fleet.status_command)
+        fleet.api.merge(_OPERATOR, {"spec": {"replicas": 1}})
+        await asyncio.to_thread(eventually, lambda: fleet.operator() is not None, 120, "an operator runs")
+        await asyncio.to_thread(fleet.wait_settled)
+    fleet.report.see(heterofleet_status=said)
+    assert "The operator has not been seen for" in said
+    assert "what is shown may be that old" in said
+
+
+async def test_a_minute_without_api_server_costs_nothing(fleet: Fleet):
+    before = {pod["metadata"]["uid"]: restarts(pod) for pod in fleet.api.items(_PODS)}
+    async with fleet.under_load():
+        await asyncio.to_thread(fleet.nodes.stop_apiserver)
+        await asyncio.sleep(MINUTE)
+        said = await asyncio.to_thread(fleet.status_command)
+        await asyncio.to_thread(_start_apiserver, fleet.nodes)
+        took = await asyncio.to_thread(fleet.wait_settled)
+    after = {pod["metadata"]["uid"]: restarts(pod) for pod in fleet.api.items(_PODS)}
+    fleet.report.see(heterofleet_status=said, settled_after_seconds=took)
+    assert after == before
+
+
+def _start_apiserver(nodes: RealNodes) -> None:
+    with nodes.inside():
+        nodes.start_apiserver()
+
+
+async def test_kubectl_drain_of_a_node_costs_no_request(fleet: Fleet):
+    node = _node(fleet, of_operator=False)
+    async with fleet.under_load():
+        drain = ("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=300s")
+        said = await asyncio.to_thread(fleet.nodes.kubectl, *drain, timeout=320)
+        left = [pod["metadata"]["name"] for pod in fleet.api.items(_PODS) if pod["spec"].get("nodeName") == node]
+        fleet.nodes.kubectl("uncordon", node)
+        await asyncio.to_thread(fleet.wait_settled)
+    fleet.report.see(evicted=said.splitlines()[-20:])
+    assert left == []
+
+
+async def test_a_node_that_goes_off_costs_only_what_it_was_answering(fleet: Fleet):
+    node = _node(fleet, of_operator=False)
+    held = [pod["metadata"]["name"] for pod in fleet.api.items(_PODS) if pod["spec"].get("nodeName") == node]
+    async with fleet.under_load(MACHINE_OFF) as (load, _):
+        await asyncio.to_thread(fleet.nodes.stop_node, _index(node))
+        took = await asyncio.to_thread(seconds_until, lambda: _served_elsewhere(fleet, node), 300, fleet.told)
+        await answered(load, SOME)
+        await asyncio.to_thread(fleet.nodes.start_node, _index(node))
+        again = await asyncio.to_thread(fleet.wait_settled)
+    fleet.report.see(held=held, whole_again_elsewhere_after_seconds=took, settled_after_seconds=again)
+
+
+def _served_elsewhere(fleet: Fleet, node: str) -> bool:
+    """Both tiers have their instances on the other node."""
+    counts = [
+        len([pod for pod in fleet.pods(tier) if ready(pod) and pod["spec"]["nodeName"] != node])
+        for tier in ("large", "small")
+    ]
+    return counts == [played.LARGE, played.SMALL]
+
+
+def _index(node: str) -> int:
+    return int(node.rpartition("-")[2])
+
+
+def _node(fleet: Fleet, *, of_operator: bool) -> str:
+    own = fleet.operator()["spec"]["nodeName"]
+    return next(node.name for node in fleet.nodes.nodes if (node.name == own) is of_operator)
+
+
+def test_without_prometheus_the_plan_holds_and_says_so(fleet: Fleet):
+    status, reason, message = fleet.condition("MetricsAvailable")
+    fleet.report.see(metrics_available=(status, reason, message))
+    assert status == "False"
+    assert fleet.settled()
+
+
+def test_every_pod_of_the_fleet_met_the_restricted_standard(fleet: Fleet):
+    """The namespace refuses others, and what it admits runs as the user that its image names."""
+    pods = fleet.api.items(_PODS)
+    assert {pod["spec"]["securityContext"]["runAsNonRoot"] for pod in pods} == {True}
+    assert all(processes(pod, PYTHON) for pod in pods)
+    assert {_owner(pid) for pod in pods for pid in processes(pod, PYTHON)} == {65532}
+
+
+def _owner(pid: int) -> int:
+    return Path("/proc", str(pid)).stat().st_uid
