@@ -144,6 +144,10 @@ class DataCentre:
         """The routers that answer now, by pod name."""
         return {key.name: played.router for key, played in list(self._played.items()) if played.router is not None}
 
+    def pods(self) -> list[Manifest]:
+        """The pods at whose addresses something answers now, or soon."""
+        return [played.pod for played in list(self._played.values())]
+
     def simulated(self) -> frozenset[str]:
         """The pods whose simulated engines answer now."""
         return frozenset(key.name for key, played in list(self._played.items()) if played.simulated is not None)

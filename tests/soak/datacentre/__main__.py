@@ -22,7 +22,7 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10_000))
     parser.add_argument("--minutes", type=float, default=20.0)
-    parser.add_argument("--rate", type=float, default=40.0, help="asks a second in the trace's mean")
+    parser.add_argument("--rate", type=float, default=25.0, help="asks a second in the trace's mean")
     parser.add_argument("--report", type=Path, default=FOLDER / "datacentre.json")
     options = parser.parse_args()
     print(f"soak of the data centre: seed {options.seed}, {options.minutes:g} minutes", flush=True)

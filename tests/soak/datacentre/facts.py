@@ -4,6 +4,7 @@ Only what changes by a step is compared (instances, ready ranks, GPUs, routers, 
 rounded numbers follow in their own time.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -51,6 +52,11 @@ def of_status(fleet: Manifest) -> Facts:
         "small ready": small.get("ready"),
         "RouterReady": told.get("RouterReady") == "True",
     }
+
+
+def fewest_gpus(spec: Manifest) -> int:
+    """GPUs of the fleet at the lower bound of each tier."""
+    return sum(spec[tier]["instances"]["min"] * math.prod(spec[tier].get("parallelism", {}).values()) for tier in Tier)
 
 
 def is_ready(pod: Manifest) -> bool:

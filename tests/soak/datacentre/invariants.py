@@ -43,7 +43,7 @@ class Invariant(StrEnum):
     COUNTS = "a count that rose does not fall at once"
     DRAINS = "no request is sent to an engine that drains"
     REQUESTS = "no request is lost"
-    HEALED = "the fleet is Ready again at the end"
+    HEALED = "the fleet is Ready again at the end, and as small as it may be"
 
 
 class Drain(NamedTuple):

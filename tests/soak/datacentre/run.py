@@ -18,7 +18,7 @@ from randomwalk import rules
 from randomwalk.rules import Story
 from soak import accounts, asks
 from soak.client import Client
-from soak.datacentre import faulting, faults, house, invariants
+from soak.datacentre import facts, faulting, faults, house, invariants
 from soak.datacentre.doors import Doors
 from soak.datacentre.invariants import Invariant, Violation
 from soak.datacentre.report import Report
@@ -30,9 +30,13 @@ from testbed.demo import replay
 from testbed.eventually import eventually_async
 
 HEALING_SECONDS: Final = 180.0
+_EVENING: Final = 2.0
+"""Asks a second while the fleet heals, so that engines drain under load when it shrinks."""
+
 _FIRST_LOOKS: Final = 3
 _BEGIN: Final = 1440 + 7 * 60 + 35
-"""The second day of the trace, 07:35: a morning on which the work rises to three times as much."""
+_MORNING: Final = 1200
+"""The second day of the trace, from 07:35 on and in minutes: the work rises to three times as much and falls by half."""
 
 
 def run(seed: int, seconds: float, rate: float, folder: Path) -> Report:
@@ -50,13 +54,17 @@ def _is_no_lost_connection(record: logging.LogRecord) -> bool:
     return record.exc_info is None or not isinstance(record.exc_info[1], ConnectionError)
 
 
-def pace(rate: float) -> Pace:
-    """`rate` as the trace has it, both classes together, a minute of it a second; it ends where it began."""
+def pace(rate: float, seconds: float) -> Pace:
+    """`rate` as the trace has it, both classes together, a minute of it a second; it ends where it began.
+
+    Soaks that are shorter than the morning have all of it in less time, so that counts rise and fall in each.
+    """
+    hurry = max(1.0, _MORNING / seconds)
     trace: list[Sequence[float]] = list(replay.minutes().values())
     work: list[float] = [sum(minute) / len(trace) for minute in zip(*trace, strict=True)]
 
     def at(now: float) -> float:
-        return rate * max(0.05, work[(_BEGIN + int(now)) % len(work)])
+        return rate * max(0.05, work[(_BEGIN + int(now * hurry)) % len(work)])
 
     return at
 
@@ -73,9 +81,9 @@ async def _soak(site: Site, report: Report) -> None:
         await eventually_async(lambda: _begins(doors, watch), 60, "a router is ready")
         site.begins = site.now()
         async with asyncio.TaskGroup() as group:
-            group.create_task(load.send(report.seconds, pace(report.rate)))
+            group.create_task(load.send(report.seconds, pace(report.rate, report.seconds)))
             group.create_task(faulting.perform(site, report.plan))
-        report.healed_seconds = await _heal(site, watch)
+        report.healed_seconds = await _heal(site, watch, load)
     finally:
         client.close()
         for task in watching:
@@ -89,19 +97,20 @@ async def _begins(doors: Doors, watch: Watch) -> bool:
     return doors.pick(()) is not None and len(watch.samples) >= _FIRST_LOOKS
 
 
-async def _heal(site: Site, watch: Watch) -> float | None:
-    """How long it took until the fleet was Ready and nothing had lost its owner; None where that did not come."""
-    began = site.now()
+async def _heal(site: Site, watch: Watch, load: Load) -> float | None:
+    """How long it took until the fleet was Ready, as small as it may be, and nothing had lost its owner; or None."""
+    began, fewest = site.now(), facts.fewest_gpus(yaml.safe_load(house.FLEET_FILE.read_text())["spec"])
     while site.now() - began < HEALING_SECONDS:
         last = watch.samples[-1]
         if (
             last.at > began
             and not last.orphans
             and last.is_ == last.told
+            and last.gpus == fewest
             and await asyncio.to_thread(house.is_ready, site)
         ):
             return site.now() - began
-        await asyncio.sleep(0.5)
+        await load.send(site.now() - site.begins + 0.5, lambda _now: _EVENING)
     return None
 
 

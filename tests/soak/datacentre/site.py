@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,8 +76,8 @@ class Site:
     """0 s of `now` by the wall clock."""
     begins: float = 0.0
     history: History = field(default_factory=History)
-    tiers: dict[str, Tier] = field(default_factory=dict)
-    """The tier of every engine that there ever was, by its address; an address may serve the other tier later."""
+    engines: dict[str, Tier] = field(default_factory=dict)
+    """The tier of every engine that was seen, by its address; an address may serve the other tier later."""
     lives: dict[str, Life] = field(default_factory=dict)
     away: list[Away] = field(default_factory=list)
     done: list[Done] = field(default_factory=list)
@@ -87,6 +87,13 @@ class Site:
     @property
     def events(self) -> Events:
         return self.observatory.of(PLACE)
+
+    @property
+    def tiers(self) -> Mapping[str, Tier]:
+        """The tier of each engine, those included that began to answer since pods were looked at."""
+        for pod in self.centre.pods():
+            self.note(pod)
+        return self.engines
 
     @property
     def counted(self) -> Counter[str]:
@@ -115,7 +122,7 @@ class Site:
                         folder / f"{metadata['name']}.log")  # fmt: skip
             self.lives.setdefault(life.name, life)
         elif found.get(labels.POD_INDEX, "0") == "0" and labels.TIER in found:
-            self.tiers[f"{address}:{labels.ENGINE_PORT}"] = Tier(found[labels.TIER])
+            self.engines[f"{address}:{labels.ENGINE_PORT}"] = Tier(found[labels.TIER])
 
     def pods(self, **chosen: str) -> list[Manifest]:
         """The fleet's pods with these labels, by name."""
