@@ -102,7 +102,8 @@ def _quality(scale: float) -> Iterator[Manifest]:
         for record, counter in ((ESCALATION_RATE, "escalations_total"), (RETRY_RATE, "retries_total")):
             yield _rule(f"{record}{name}", f"{rules.or_zero(_rate(counter, span, _CLASS))} / {came}")
         ours = f"({_rate(f'requests_total{{{_OURS}}}', span, _CLASS)} > 0)"
-        yield _rule(f"{SUCCESS_RATE}{name}", f"{_rate(f'requests_total{{{_WHOLE}}}', span, _CLASS)} / {ours}")
+        whole = rules.or_zero(_rate(f"requests_total{{{_WHOLE}}}", span, _CLASS))
+        yield _rule(f"{SUCCESS_RATE}{name}", f"{whole} / {ours}")
     hour = window(rules.HOUR, scale)
     yield _rule(CROSS_TIER, f"{_mean_seconds(Tier.LARGE, hour)} - {_mean_seconds(Tier.SMALL, hour)}")
 

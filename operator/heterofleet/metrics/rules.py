@@ -102,7 +102,7 @@ def _rules(scale: float) -> Iterator[Manifest]:
     told = "max by (namespace, fleet, tier) (heterofleet_operator_cost_usd_per_hour)"
     yield _rule(COST, f"sum by (namespace, fleet) ({told})")
     # One value a minute: their sum is in USD minutes an hour.
-    yield _rule(SPENT, f"sum_over_time({COST}[{window(_DAY, scale)}]) * {STEP_SECONDS / HOUR:.6f}")
+    yield _rule(SPENT, f"sum_over_time({COST}[{window(_DAY, scale)}]) / {HOUR / STEP_SECONDS:g}")
     for name, labels in ((LATENCY_FIRST, "class"), (LATENCY_NEXT, "tier")):
         buckets = name.removeprefix("heterofleet:").removesuffix(":rate5m")
         yield _rule(name, _rate(f"{_R}{buckets}", _LONG, scale, labels, "le"))
