@@ -78,8 +78,10 @@ class Cli:
     def fleets(self) -> str:
         return f"/apis/{labels.API_VERSION}/namespaces/{self.namespace}/{labels.FLEET_PLURAL}"
 
-    def create(self, name: str, **status: Any) -> None:
-        body = with_values(SMALLEST[labels.FLEET_KIND], {"metadata.name": name})
+    def create(self, name: str, *, usd_per_gpu_hour: float | None = None, **status: Any) -> None:
+        price = None if usd_per_gpu_hour is None else {"usdPerGpuHour": usd_per_gpu_hour}
+        priced = {} if price is None else {f"spec.{tier}.price": price for tier in labels.Tier}
+        body = with_values(SMALLEST[labels.FLEET_KIND], {"metadata.name": name, **priced})
         self.cluster.api.create(self.fleets, body)
         if status:
             self.report(name, **status)
@@ -404,6 +406,7 @@ def documented(cli: Cli, tmp_path: Path) -> Cli:
     for name in ("chat", "search", "failed"):
         cli.create(
             name,
+            usd_per_gpu_hour=2.2,
             conditions=ready("False", "InstanceFailed"),
             large={"instances": [failed]},
             small={"override": override},

@@ -29,7 +29,6 @@ ELSEWHERE: Final[Mapping[str, str]] = {
     "engine-sim": "it serves until it is stopped: tests/simulate/test_process.py",
     "train-classifier tests/data": "it takes half a minute: tests/unit/training/test_classifier.py trains on that data",
     "--watch": "it goes on until it is interrupted: tests/cluster/test_cli.py",
-    "cost chat": "the fleets of those tests have no prices: tests/unit/cli/test_cost_fleet.py has one that does",
     "cost --file": "it takes half a minute: tests/unit/cli/test_cost.py plays a shorter trace",
     "recommend ": "a search takes up to a minute, and a status or a Prometheus must hold a load: tests/recommend",
     "simulate chat.yaml http": "it needs the week of a Prometheus: tests/simulate asks one that is played",
