@@ -1,6 +1,7 @@
 """Plays the kubelet for supervisors on loopback: mounts their files, runs containers, restarts those that exit."""
 
 import dataclasses
+import http.client
 import json
 import os
 import signal
@@ -44,7 +45,7 @@ class Answer:
 
 
 def ask(port: int, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Answer:
-    """One request to loopback; an answer of any status, 0 where nobody listens."""
+    """One request to loopback; an answer of any status, 0 where nobody listens, or ends before all was said."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"http://{HOST}:{port}{path}", data, {**(headers or {})})
     try:
@@ -53,7 +54,7 @@ def ask(port: int, path: str, body: object = None, headers: Mapping[str, str] | 
             return Answer(response.status, json.loads(text) if text else None)
     except urllib.error.HTTPError as error:
         return Answer(error.code, json.loads(error.read() or b"null"))
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return Answer(0, None)
 
 
