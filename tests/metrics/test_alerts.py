@@ -155,7 +155,17 @@ QUIET = [
             recorded(ratios.ENDPOINTS, f'{FLEET},tier="large"'): f"1x40 _x{MINUTES}",
         },
         {"89m": {'ALERTS{fleet="f"}': {}}},
-    )
+    ),
+    # In mode Advisory no bound holds anything: the plan is only said.
+    Case(
+        {
+            gauge("plan_advised"): lasting(1, 1),
+            gauge("plan_bound", ',tier="small",reason="GpuBudget"'): lasting(1, 1),
+            gauge("needed_instances", ',tier="small"'): lasting(4, 4),
+            gauge("planned_instances", ',tier="small"'): lasting(2, 2),
+        },
+        {"89m": {'ALERTS{fleet="f"}': {}}},
+    ),
 ]
 
 

@@ -25,6 +25,7 @@ from heterofleet.api.conditions import (
 from heterofleet.api.labels import FleetKey, Manifest, Tier
 from heterofleet.api.planned import PlannedTier
 from heterofleet.api.routing import RequestClass
+from heterofleet.api.scaling import Mode
 from heterofleet.control import promises
 from heterofleet.control.promises import NO_PROMISES, Promises
 
@@ -58,6 +59,7 @@ class _FleetNumbers:
     forecasts: tuple[tuple[RequestClass, float], ...] = ()
     amiss: tuple[tuple[ConditionType, Reason], ...] = ()
     prompt_weight: float | None = None
+    is_advisory: bool = False
     last_drain: LastDrain | None = None
     promises: Promises = NO_PROMISES
 
@@ -125,8 +127,11 @@ def _of_plans(numbers: dict[FleetKey, _FleetNumbers]) -> Iterator[GaugeMetricFam
     forecast = _family(
         "forecast_tokens_per_second", "Work that is planned for, margin included.", "namespace", "fleet", "class"
     )
+    advised = _family("plan_advised", "1 where the plan is only published: mode Advisory.", "namespace", "fleet")
     weight = _family("prompt_weight", "Work of one prompt token, in tokens of an answer.", "namespace", "fleet")
     for key, fleet in numbers.items():
+        if fleet.is_advisory:
+            advised.add_metric([*key], 1)
         if fleet.prompt_weight is not None:
             weight.add_metric([*key], fleet.prompt_weight)
         for tier, held in fleet.tiers:
@@ -138,7 +143,7 @@ def _of_plans(numbers: dict[FleetKey, _FleetNumbers]) -> Iterator[GaugeMetricFam
                 bound.add_metric([*key, tier, held.planned.bound], 1)
         for name, rate in fleet.forecasts:
             forecast.add_metric([*key, name], rate)
-    yield from (capacity, planned, needed, bound, forecast, weight)
+    yield from (capacity, planned, needed, bound, forecast, weight, advised)
 
 
 def _of_health(numbers: dict[FleetKey, _FleetNumbers]) -> Iterator[GaugeMetricFamily]:
@@ -184,6 +189,7 @@ def _parse(body: Manifest | None) -> _FleetNumbers:
             if made is not None
         ),
         amiss=tuple((told.type, told.reason) for told in status.conditions if _is_amiss(told)),
+        is_advisory=body["spec"].get("mode") == Mode.ADVISORY,
         prompt_weight=status.learned.prompt_weight,
         last_drain=status.last_drain,
         promises=promises.of(body),

@@ -181,7 +181,7 @@ def _plan() -> Iterator[Alert]:
     bound = f'max by ({_TIER}, reason) ({_O}plan_bound{{reason=~"{"|".join(_HELD)}"}})'
     yield Alert(
         "HeterofleetPlanHeld",
-        f"{bound} * on ({_TIER}) group_left () ({needed} > {planned})",
+        f"{bound} * on ({_TIER}) group_left () ({needed} > {planned}) unless on (namespace, fleet) {_O}plan_advised",
         "30m",
         "warning",
         f"{_OF_TIER} needs {{{{ $value }}}} instances and is held below by {{{{ $labels.reason }}}}.",

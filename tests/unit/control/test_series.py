@@ -94,6 +94,16 @@ def test_what_the_plan_stands_on_and_what_decided_it_is_told():
     assert not [line for line in lines(fleets) if line.startswith("capacity_") and "large" in line]
 
 
+def test_a_plan_that_is_only_published_is_told_as_such():
+    fleets = Fleets()
+    fleets.held = {A: (1, fleet())}
+    assert not [line for line in lines(fleets) if line.startswith("plan_advised")]
+    advisory = fleet()
+    advisory["spec"]["mode"] = "Advisory"
+    fleets.held = {A: (2, advisory)}
+    assert 'plan_advised{fleet="a",namespace="ns"} 1.0' in lines(fleets)
+
+
 def test_a_tier_without_a_price_has_no_cost_rather_than_none():
     fleets = Fleets()
     fleets.held = {A: (1, fleet())}
