@@ -6,6 +6,7 @@ import pytest
 
 from heterofleet.api.labels import Tier
 from heterofleet.cli import findings, output
+from heterofleet.cli.judgement import Severity
 from heterofleet.planning import capacity, catalogue
 from heterofleet.recommend import candidates, manifest
 from heterofleet.recommend.manifest import Bounds, Setting
@@ -30,5 +31,5 @@ def test_every_shape_that_may_be_recommended_is_written_as_a_fleet_that_validate
         setting = Setting(shapes, dict.fromkeys(Tier, BOUNDS[qps]), quantile=0.95)
         examined = findings.examine(output.manifests([manifest.body(wishes, setting, contexts)]), KNOWN)
         assert len(examined.fleets) == 1
-        refused += [found.message for found in examined.findings if found.severity is findings.Severity.ERROR]
+        refused += [found.message for found in examined.findings if found.severity is Severity.ERROR]
     assert refused == []
