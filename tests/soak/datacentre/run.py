@@ -30,13 +30,10 @@ from testbed.demo import replay
 from testbed.eventually import eventually_async
 
 HEALING_SECONDS: Final = 180.0
-_EVENING: Final = 2.0
-"""Asks a second while the fleet heals, so that engines drain under load when it shrinks."""
-
 _FIRST_LOOKS: Final = 3
 _BEGIN: Final = 1440 + 7 * 60 + 35
 _MORNING: Final = 1200
-"""The second day of the trace, from 07:35 on and in minutes: the work rises to three times as much and falls by half."""
+"""The second day of the trace from 07:35 on, in minutes: the work rises to three times as much and falls by half."""
 
 
 def run(seed: int, seconds: float, rate: float, folder: Path) -> Report:
@@ -83,7 +80,7 @@ async def _soak(site: Site, report: Report) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(load.send(report.seconds, pace(report.rate, report.seconds)))
             group.create_task(faulting.perform(site, report.plan))
-        report.healed_seconds = await _heal(site, watch, load)
+        report.healed_seconds = await _heal(site, watch)
     finally:
         client.close()
         for task in watching:
@@ -97,8 +94,8 @@ async def _begins(doors: Doors, watch: Watch) -> bool:
     return doors.pick(()) is not None and len(watch.samples) >= _FIRST_LOOKS
 
 
-async def _heal(site: Site, watch: Watch, load: Load) -> float | None:
-    """How long it took until the fleet was Ready, as small as it may be, and nothing had lost its owner; or None."""
+async def _heal(site: Site, watch: Watch) -> float | None:
+    """Seconds until the fleet was Ready and, unasked, as small as it may be, with nothing orphaned; or None."""
     began, fewest = site.now(), facts.fewest_gpus(yaml.safe_load(house.FLEET_FILE.read_text())["spec"])
     while site.now() - began < HEALING_SECONDS:
         last = watch.samples[-1]
@@ -110,7 +107,7 @@ async def _heal(site: Site, watch: Watch, load: Load) -> float | None:
             and await asyncio.to_thread(house.is_ready, site)
         ):
             return site.now() - began
-        await load.send(site.now() - site.begins + 0.5, lambda _now: _EVENING)
+        await asyncio.sleep(0.5)
     return None
 
 
