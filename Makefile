@@ -122,7 +122,7 @@ random: testbed ## random walks over fleets, a few seeds (SEEDS=0-199 STEPS=50 f
 SUITES := cluster check unit supervisor metrics reconcile router router-compiled random
 
 test: setup testbed ## everything (< 20 min with warm caches)
-	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target $(SUITES)
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target --old-file=testbed $(SUITES)
 
 images: setup ## the container images, where docker, podman or buildah works (ARGS=... for the builder)
 	@$(BIN)/python images/build.py $(ARGS)
