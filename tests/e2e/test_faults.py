@@ -252,9 +252,9 @@ def _fullest(fleet: Fleet) -> str:
 
 
 def test_without_prometheus_the_plan_holds_and_says_so(fleet: Fleet):
-    status, reason, message = fleet.condition("MetricsAvailable")
-    fleet.report.see(metrics_available=(status, reason, message))
-    assert (status, reason) == ("False", "MetricsLost")
+    # An operator that has just come asks within a minute.
+    eventually(lambda: fleet.condition("MetricsAvailable")[:2] == ("False", "MetricsLost"), 90, fleet.told)
+    fleet.report.see(metrics_available=fleet.condition("MetricsAvailable"))
     assert fleet.settled()
 
 
