@@ -1,7 +1,8 @@
 """Whether a fleet's status says what is, looked at each second: the facts are read from pods, not from the operator.
 
 A look counts only while the API server answers and the operator's Lease is fresh. What status says otherwise than the
-facts for longer than `WITHIN_SECONDS` is a lie; a fact that changed a moment ago is none yet.
+facts for longer than `WITHIN_SECONDS` is a lie; a fact that changed a moment ago is none yet. Who comes back
+is given as long once more to read what it missed.
 """
 
 import contextlib
@@ -35,10 +36,15 @@ class Watch:
     blind: int = 0
     longest_seconds: float = 0.0
     lies: list[str] = field(default_factory=list)
+    _up_since: float | None = None
     _since: dict[str, tuple[float, str]] = field(default_factory=dict)
 
     def look(self, differences: dict[str, str], at: float) -> None:
         """Note what differs now, by the fact; a fact that moves on begins its time anew."""
+        self._up_since = at if self._up_since is None else self._up_since
+        if self.blind and at - self._up_since < WITHIN_SECONDS:
+            self.blind += 1
+            return
         self.looks += 1
         for fact in self._since.keys() - differences.keys():
             del self._since[fact]
@@ -53,6 +59,7 @@ class Watch:
     def miss(self) -> None:
         """Nobody can be asked, or nobody writes: what differed before begins its time anew."""
         self.blind += 1
+        self._up_since = None
         self._since.clear()
 
     def summary(self) -> dict[str, Any]:

@@ -24,8 +24,8 @@ _USER: Final = {"runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532, "
 
 def text() -> str:
     """The fleet as `kubectl apply` takes it."""
-    large = _tier("tiny-large", LARGE) | {"model": {"source": f"file://{_MODEL}"}}
-    small = _tier("tiny-small", SMALL)
+    large = _tier("large", LARGE) | {"model": {"source": f"file://{_MODEL}"}}
+    small = _tier("small", SMALL)
     small["model"] = {"source": "hf://played/small", "tokenSecret": {"name": TOKEN, "key": "token"}}
     # The token is asked for as for any model of the hub, which cannot be reached from here.
     mounted = {"name": "HETEROFLEET_MODEL_SOURCE", "value": f"file://{_MODEL}"}
@@ -48,12 +48,20 @@ def token() -> Manifest:
     return {"metadata": {"name": TOKEN, "namespace": NAMESPACE}, "stringData": {"token": "hf_played"}}
 
 
-def _tier(profile: str, count: int) -> Manifest:
-    played = {"name": "ENGINE_SIM_ARGUMENTS", "value": f"--profile {profile}"}
+def _tier(tier: str, count: int) -> Manifest:
+    played = {"name": "ENGINE_SIM_ARGUMENTS", "value": f"--profile tiny-{tier}"}
     return {
         "instances": {"min": count},
         "lifecycle": {"drainTimeoutSeconds": 60},
         "engine": {"image": images.tag("engine-sim"), "maxModelLen": 8192, "sharedMemory": "64Mi", "env": [played]},
         "resources": {"requests": _REQUESTS},
+        "placement": {"affinity": {"podAntiAffinity": _apart(tier)}},
         "podTemplate": {"spec": {"securityContext": _USER}},
     }
+
+
+def _apart(tier: str) -> Manifest:
+    """On two nodes where there are two, so that the loss of one leaves each tier an instance."""
+    selector = {"matchLabels": {"heterofleet.io/fleet": FLEET, "heterofleet.io/tier": tier}}
+    term = {"labelSelector": selector, "topologyKey": "kubernetes.io/hostname"}
+    return {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]}

@@ -48,8 +48,9 @@ def test_a_fact_that_moves_on_and_a_time_without_anybody_to_write_begin_anew():
     watch.look({"small.ready": "2 is said, 0 is so"}, 4.0)
     watch.look({"small.ready": "2 is said, 0 is so"}, 8.0)
     watch.miss()
-    watch.look({"small.ready": "2 is said, 0 is so"}, 12.0)
-    assert (watch.lies, watch.looks, watch.blind, watch.longest_seconds) == ([], 4, 1, 4.0)
+    for at in (12.0, 16.0, 17.0, 22.0):
+        watch.look({"small.ready": "2 is said, 0 is so"}, at)
+    assert (watch.lies, watch.looks, watch.blind, watch.longest_seconds) == ([], 5, 3, 5.0)
 
 
 @pytest.mark.parametrize(

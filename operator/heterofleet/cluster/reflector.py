@@ -34,6 +34,9 @@ SILENCE_SECONDS: Final = 75.0
 """Bookmarks come about once a minute, so a longer silence is a dead connection."""
 FIRST_BACKOFF_SECONDS: Final = 0.2
 LONGEST_BACKOFF_SECONDS: Final = 20.0
+LONGEST_ABSENCE_SECONDS: Final = 3.0
+"""The operator's pause between two tries of a server that is away: 5 s after its return statuses say what is. Routers,
+of which there are many, wait longer."""
 REFUSAL_SECONDS: Final = 5.0
 """A server that has just started refuses everybody for a moment, until it has read its roles, and no right is missing.
 A process that does lack one is ready later by as much."""
@@ -108,6 +111,7 @@ class Reflector:
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
+        absence: float = LONGEST_BACKOFF_SECONDS,
     ) -> None:
         self.source = source
         self.heard = clock()
@@ -118,6 +122,7 @@ class Reflector:
         self._sleep = sleep
         self._jitter = jitter
         self._backoff = FIRST_BACKOFF_SECONDS
+        self._absence = absence
         self._refused_since: float | None = None
         cache.expect(str(source))
 
@@ -136,6 +141,7 @@ class Reflector:
             except errors.ClusterError as exc:
                 _log.warning("Watching %s failed: %s", self.source, exc)
                 self._refused_since = None
+                self._backoff = min(self._backoff, self._absence)
             await self._sleep(self._backoff * (0.5 + self._jitter()))
             self._backoff = min(self._backoff * 2, LONGEST_BACKOFF_SECONDS)
 
@@ -266,7 +272,13 @@ class Reflection:
         for source in wanted:
             if source not in self._running:
                 reflector = Reflector(
-                    source, self._link, self._cache, pages=self._pages, clock=self._clock, sleep=self._sleep
+                    source,
+                    self._link,
+                    self._cache,
+                    pages=self._pages,
+                    clock=self._clock,
+                    sleep=self._sleep,
+                    absence=LONGEST_ABSENCE_SECONDS,
                 )
                 self._running[source] = (reflector, group.create_task(reflector.run(), name=str(source)))
         for source in set(self._running).difference(wanted):

@@ -88,8 +88,12 @@ def sightings(pods: Collection[Manifest]) -> Iterator[Sighting]:
     """The engines among a fleet's pods: leaders of the large tier and every pod of the small one.
 
     An instance drains when any of its pods does (contracts.md, "Drain"); a pod that is being deleted drains too.
+    Where not one pod is ready, those count of which their kubelet said so last: after an API server was away, the
+    controller of nodes calls every node lost that it did not hear of, and its pods not ready, while they serve. A
+    machine that is off then costs attempts until breakers open, which is less than to refuse everything.
     """
     leaving = {_instance(pod) for pod in pods if _drains(pod)}
+    telling = "Ready" if any(_is(pod, "Ready") for pod in pods) else "ContainersReady"
     for pod in pods:
         found = _labels(pod)
         address = (pod.get("status") or {}).get("podIP")
@@ -101,7 +105,7 @@ def sightings(pods: Collection[Manifest]) -> Iterator[Sighting]:
         yield Sighting(
             address=Address(address, labels.ENGINE_PORT),
             tier=Tier(tier),
-            ready=_is_ready(pod),
+            ready=_is(pod, telling),
             draining=_drains(pod) or _instance(pod) in leaving,
             life=pod["metadata"]["uid"],
         )
@@ -124,9 +128,9 @@ def _drains(pod: Manifest) -> bool:
     return "deletionTimestamp" in pod["metadata"] or _labels(pod).get(labels.STATE) == PodState.DRAINING
 
 
-def _is_ready(pod: Manifest) -> bool:
+def _is(pod: Manifest, condition: str) -> bool:
     conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+    return any(c.get("type") == condition and c.get("status") == "True" for c in conditions)
 
 
 async def follow(fleet: Fleet, told: Told) -> None:

@@ -69,7 +69,9 @@ def names(cache: Cache) -> set[str]:
     return {ref.name for ref in cache.children(KEY)}
 
 
-def reflect(server: Server, seconds: float = 60, each_second: Callable[[Cache], None] = lambda _: None) -> Cache:
+def reflect(
+    server: Server, seconds: float = 60, each_second: Callable[[Cache], None] = lambda _: None, absence: float = 20
+) -> Cache:
     """Runs a reflector of ConfigMaps against the server for a while, and looks at the cache meanwhile."""
 
     async def scenario() -> Cache:
@@ -81,6 +83,7 @@ def reflect(server: Server, seconds: float = 60, each_second: Callable[[Cache], 
             pages=asyncio.Semaphore(1),
             clock=asyncio.get_running_loop().time,
             jitter=lambda: 0.5,
+            absence=absence,
         )
         task = asyncio.create_task(running.run())
         for _ in range(int(seconds)):
@@ -143,6 +146,12 @@ def test_failures_are_waited_out_longer_each_time() -> None:
     server = Server(pages=[down] * 200)
     reflect(server, seconds=300)
     assert 15 <= len(server.queries) <= 25
+
+
+def test_a_server_that_is_away_is_tried_as_often_as_its_return_must_be_seen() -> None:
+    server = Server(pages=[errors.Unavailable("down")] * 200)
+    reflect(server, seconds=300, absence=3)
+    assert 95 <= len(server.queries) <= 105
 
 
 def test_a_watch_that_ends_at_once_is_not_asked_in_a_tight_loop() -> None:
