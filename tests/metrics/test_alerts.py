@@ -183,12 +183,7 @@ def beside_each_other(cases: Sequence[Case]) -> Case:
     return Case(series, expected)
 
 
-@pytest.fixture(autouse=True)
-def _has_promtool() -> None:
-    try:
-        prometheus.promtool()
-    except prometheus.MissingError:
-        pytest.skip("promtool is missing")
+pytestmark = pytest.mark.usefixtures("needs_promtool")
 
 
 def test_every_alert_fires_for_its_cause_and_ends_with_it(tmp_path: Path):

@@ -7,7 +7,6 @@ import pytest
 
 from heterofleet.metrics import ratios, rules, shipped
 from metrics import promtool
-from testbed import prometheus
 
 R, O = "heterofleet_router_", "heterofleet_operator_"  # noqa: E741  the prefixes of routers and of the operator
 FLEET = '{fleet="f", namespace="a"}'
@@ -16,12 +15,7 @@ LARGE, SMALL = '{fleet="f", namespace="a", tier="large"}', '{fleet="f", namespac
 MINUTES = "x110"
 
 
-@pytest.fixture(autouse=True)
-def _has_promtool() -> None:
-    try:
-        prometheus.promtool()
-    except prometheus.MissingError:
-        pytest.skip("promtool is missing")
+pytestmark = pytest.mark.usefixtures("needs_promtool")
 
 
 def named(metric: str, pod: str, **labels: str) -> str:

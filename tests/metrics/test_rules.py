@@ -10,7 +10,6 @@ import yaml
 from heterofleet.metrics import queries, rules
 from heterofleet.router.metrics import Metrics
 from metrics import promtool
-from testbed import prometheus
 
 ACT, PLAN = '{class="act", fleet="f", namespace="a"}', '{class="plan", fleet="f", namespace="a"}'
 R = "heterofleet_router_"
@@ -57,12 +56,7 @@ BUSY: Mapping[str, str] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _has_promtool() -> None:
-    try:
-        prometheus.promtool()
-    except prometheus.MissingError:
-        pytest.skip("promtool is missing")
+pytestmark = pytest.mark.usefixtures("needs_promtool")
 
 
 def check(folder: Path, given: Mapping[str, str], expected: Mapping[str, promtool.Expected], at: str = "65m") -> None:

@@ -2,7 +2,7 @@
 
 import re
 
-from heterofleet.control import series
+from heterofleet.control import gauges, series
 from heterofleet.metrics import alerts, shipped
 from unit import markdown
 from unit.control import test_promises, test_series
@@ -21,4 +21,4 @@ def test_every_series_of_the_document_exists():
     fleets = test_series.Fleets()
     fleets.held = {test_promises.KEY: (1, test_series.fleet())}
     told = {family.name for family in series.FleetSeries(fleets).collect()}
-    assert {name for name in named if name.startswith(series.PREFIX)} <= told
+    assert {name for name in named if name.startswith(gauges.PREFIX)} <= told

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from heterofleet.api.base import KeyedBy, Reported, Timestamp
+from heterofleet.api.labels import Tier
 from heterofleet.api.planned import MOST_DECISIONS, Decision, Forecasts, Learned, PlanStatus
 
 
@@ -145,6 +146,11 @@ class Condition(Reported):
     observed_generation: int = Field(0, description="Generation of the fleet that this condition answers.")
     last_transition_time: Timestamp = Field(description="When its status last changed.")
 
+    @property
+    def is_amiss(self) -> bool:
+        """Says that something is not as it should be."""
+        return self.status is (self.type in NEGATIVE)
+
 
 class InstanceState(StrEnum):
     """Where an instance stands: Creating -> Starting -> Ready, and its ways out."""
@@ -276,6 +282,9 @@ class FleetStatus(Reported):
     )
     learned: Learned = Learned()
     last_drain: LastDrain | None = None
+
+    def tier(self, tier: Tier) -> TierStatus:
+        return self.large if tier is Tier.LARGE else self.small
 
     def condition(self, type_: ConditionType) -> Condition | None:
         return next((c for c in self.conditions if c.type is type_), None)

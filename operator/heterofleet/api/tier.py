@@ -223,6 +223,11 @@ class TierSpec(Model):
     )
 
     @property
+    def usd_per_gpu_hour(self) -> float | None:
+        """What one of its GPUs costs an hour; None where nobody has said it."""
+        return None if self.price is None else self.price.usd_per_gpu_hour
+
+    @property
     def gpus_per_pod(self) -> int:
         """GPUs of one pod, as given or by default."""
         return self.parallelism.gpus_per_pod or min(self.parallelism.world, self.placement.gpus_per_node)

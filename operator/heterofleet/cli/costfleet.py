@@ -75,11 +75,10 @@ def _lacking(fleet: HeterogeneousDeployment) -> str:
 
 
 def _held(fleet: HeterogeneousDeployment, tier: Tier) -> Held:
-    spec, status = fleet.spec.tier(tier), fleet.status.large if tier is Tier.LARGE else fleet.status.small
-    sizes = spec.parallelism
+    spec, status = fleet.spec.tier(tier), fleet.status.tier(tier)
     return Held(
         gpus=status.gpus,
-        gpus_per_instance=sizes.tensor * sizes.pipeline * sizes.data,
+        gpus_per_instance=spec.parallelism.world,
         usd_per_gpu_hour=_price(fleet, tier),
         capacity=status.capacity_tokens_per_second,
         least=spec.instances.min,
@@ -87,18 +86,17 @@ def _held(fleet: HeterogeneousDeployment, tier: Tier) -> Held:
 
 
 def _price(fleet: HeterogeneousDeployment, tier: Tier) -> float:
-    price = fleet.spec.tier(tier).price
-    if price is None or price.usd_per_gpu_hour is None:
+    price = fleet.spec.tier(tier).usd_per_gpu_hour
+    if price is None:
         raise CliError(
             f"fleet {fleet.metadata.name} has no price of a GPU: set spec.{tier}.price.usdPerGpuHour, such as 2.2"
         )
-    return price.usd_per_gpu_hour
+    return price
 
 
-_COMPLETION: Final = "sum(increase(heterofleet_router_completion_tokens_total{%s}[1h]))"
 _QUERIES: Final = (
     "sum(avg_over_time(heterofleet:cost_usd_per_hour:sum{%s}[1h]))",
-    _COMPLETION,
+    "sum(increase(heterofleet_router_completion_tokens_total{%s}[1h]))",
     "sum(increase(heterofleet_router_cost_usd_total{%s}[1h]))",
     "sum(increase(heterofleet_router_cost_all_large_usd_total{%s}[1h]))",
 )

@@ -39,10 +39,10 @@ def read(options: argparse.Namespace) -> Sheet:
 
 
 def _price(fleet: HeterogeneousDeployment, tier: Tier) -> float:
-    price = fleet.spec.tier(tier).price
-    if price is None or price.usd_per_gpu_hour is None:
+    price = fleet.spec.tier(tier).usd_per_gpu_hour
+    if price is None:
         raise UsageError(f"the fleet has no price of a GPU: set spec.{tier}.price.usdPerGpuHour, such as 2.2")
-    return price.usd_per_gpu_hour
+    return price
 
 
 def _case(options: argparse.Namespace, fleet: HeterogeneousDeployment) -> "Case":
@@ -58,9 +58,8 @@ def _case(options: argparse.Namespace, fleet: HeterogeneousDeployment) -> "Case"
         engines = {tier: tierengine.of(tier, fleet.spec.tier(tier), catalogue.load()) for tier in Tier}
     except tierengine.UnknownEngine as exc:
         raise UsageError(str(exc)) from exc
-    wanted = study.Wanted(escalation_rate=rate)
-    if options.prompt_weight is not None:
-        wanted = study.Wanted(prompt_weight=options.prompt_weight, escalation_rate=rate)
+    weight = study.Wanted().prompt_weight if options.prompt_weight is None else options.prompt_weight
+    wanted = study.Wanted(prompt_weight=weight, escalation_rate=rate)
     return study.prepare(fleet.spec, trace, engines, wanted, lambda _: None)
 
 
@@ -76,16 +75,17 @@ def _hours(case: "Case", mixed: "Run") -> dict[str, dict[Tier, float]]:
     """GPU-hours by tier of each way of serving."""
     import numpy as np  # noqa: PLC0415  as in `_case`
 
+    from heterofleet.planning import forecast  # noqa: PLC0415  as in `_case`
     from heterofleet.recommend import alone, trials  # noqa: PLC0415  as in `_case`
     from heterofleet.simulate.trace import MINUTE_SECONDS  # noqa: PLC0415
 
-    found = {MIXED: {tier: float(track.held.sum()) * track.gpus / 60 for tier, track in mixed.tracks.items()}}
+    found = {MIXED: mixed.gpu_hours_by_tier()}
     work = np.sum(list(case.load.arriving.values()), axis=0)
     quantile = case.spec.scaling.forecast.quantile
     for name, tier in ((ALL_LARGE, Tier.LARGE), (ALL_SMALL, Tier.SMALL)):
         pool = case.pools[tier]
-        foreseen = trials.foreseen(work, pool.startup_minutes * MINUTE_SECONDS + MINUTE_SECONDS, (quantile,))[quantile]
-        upper = np.array([np.nan if made is None else made.upper for made in foreseen]) * MINUTE_SECONDS
-        counts = alone.counts(np.where(np.isnan(upper), work, upper), pool.capacity, case.spec.tier(tier).instances.min)
+        window = forecast.window_seconds(pool.startup_minutes * MINUTE_SECONDS, MINUTE_SECONDS)
+        planned = trials.planned_for(trials.foreseen(work, window, (quantile,))[quantile], work)
+        counts = alone.counts(planned, pool.capacity, case.spec.tier(tier).instances.min)
         found[name] = {tier: alone.run(tier, work, counts, pool).gpu_hours}
     return found

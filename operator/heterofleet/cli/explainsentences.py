@@ -161,10 +161,10 @@ def _within(bound: Bound, tier: Tier, spec: FleetSpec | None, wanted: int) -> in
 
 
 def _difference(tier: Tier, spec: FleetSpec | None, instances: int) -> str:
-    price = None if spec is None else spec.tier(tier).price
-    if spec is None or price is None or price.usd_per_gpu_hour is None:
+    price = None if spec is None else spec.tier(tier).usd_per_gpu_hour
+    if spec is None or price is None:
         return ""
-    usd = instances * spec.tier(tier).parallelism.world * price.usd_per_gpu_hour
+    usd = instances * spec.tier(tier).parallelism.world * price
     return f", {_usd(abs(usd))} {'more' if usd > 0 else 'less'}"
 
 

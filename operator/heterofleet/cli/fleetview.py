@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from heterofleet.api.conditions import NEGATIVE, Condition, ConditionType, FleetStatus, TierStatus
+from heterofleet.api.conditions import Condition, ConditionType, FleetStatus, TierStatus
 from heterofleet.api.labels import FleetKey, Manifest, Tier
 
 
@@ -48,7 +48,7 @@ class FleetView:
         return self.status.condition(ConditionType.READY)
 
     def tier(self, tier: Tier) -> TierStatus:
-        return self.status.large if tier is Tier.LARGE else self.status.small
+        return self.status.tier(tier)
 
     @property
     def unseen(self) -> bool:
@@ -60,7 +60,7 @@ class FleetView:
         return tuple(
             condition
             for condition in self.status.conditions
-            if condition.type is not ConditionType.READY and condition.status is (condition.type in NEGATIVE)
+            if condition.type is not ConditionType.READY and condition.is_amiss
         )
 
 

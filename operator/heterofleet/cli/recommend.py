@@ -89,12 +89,11 @@ def _running(fleet: HeterogeneousDeployment) -> dict[str, Any]:
     from heterofleet.recommend.modelpairs import Pair  # noqa: PLC0415  as in `run`
 
     large, small = fleet.spec.large, fleet.spec.small
-    price = large.price.usd_per_gpu_hour if large.price is not None else None
     found = {
         "pair": Pair("the fleet's own", "what it runs", large.model.source, small.model.source),
         "gpu": large.placement.gpu_product,
         "gpus_per_node": large.placement.gpus_per_node,
-        "usd_per_gpu_hour": price,
+        "usd_per_gpu_hour": large.usd_per_gpu_hour,
         "gpus": fleet.spec.scaling.gpu_budget,
         "objective": large.objective,
     }

@@ -122,7 +122,7 @@ class Lore:
             failed=seen.failed,
             placeable=0 if seen.short_of_places else None,
             held=seen.held,
-            usd_per_gpu_hour=spec.price.usd_per_gpu_hour if spec.price is not None else None,
+            usd_per_gpu_hour=spec.usd_per_gpu_hour,
             within_objective=known.priors[tier].within_objective,
         )
         if standing.fleet.spec.mode is Mode.ADVISORY and not seen.held:
@@ -178,7 +178,7 @@ def _shape(fleet: HeterogeneousDeployment) -> tuple[TierSpec, TierSpec]:
 
 
 def _resumed(begun: Learned, fleet: HeterogeneousDeployment) -> Learned:
-    tiers = {Tier.LARGE: fleet.status.large, Tier.SMALL: fleet.status.small}
+    tiers = {tier: fleet.status.tier(tier) for tier in Tier}
     return learning.resumed(
         begun,
         fleet.status.learned,

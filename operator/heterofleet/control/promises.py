@@ -13,9 +13,9 @@ from prometheus_client.core import GaugeMetricFamily
 
 from heterofleet.api.labels import FleetKey, Manifest, Tier
 from heterofleet.api.scaling import Budget, Objective
+from heterofleet.control import gauges
 from heterofleet.metrics import objective
 
-PREFIX: Final = "heterofleet_operator_"
 _FLEET: Final = ("namespace", "fleet")
 _TIER: Final = (*_FLEET, "tier")
 
@@ -54,8 +54,8 @@ def families(promised: Mapping[FleetKey, Promises]) -> Iterator[GaugeMetricFamil
 
 
 def _budgets(promised: Mapping[FleetKey, Promises]) -> Iterator[GaugeMetricFamily]:
-    money = _family("budget_usd_per_day", "budget.usdPerDay: what the GPUs may cost in any 24 hours.", *_FLEET)
-    gpus = _family("budget_gpus", "scaling.gpuBudget: GPUs that the fleet may hold.", *_FLEET)
+    money = gauges.family("budget_usd_per_day", "budget.usdPerDay: what the GPUs may cost in any 24 hours.", *_FLEET)
+    gpus = gauges.family("budget_gpus", "scaling.gpuBudget: GPUs that the fleet may hold.", *_FLEET)
     for key, fleet in promised.items():
         for family, bound in ((money, fleet.usd_per_day), (gpus, fleet.gpus)):
             if bound is not None:
@@ -64,9 +64,9 @@ def _budgets(promised: Mapping[FleetKey, Promises]) -> Iterator[GaugeMetricFamil
 
 
 def _objectives(promised: Mapping[FleetKey, Promises]) -> Iterator[GaugeMetricFamily]:
-    attainment = _family("objective_attainment", "Share of requests that shall be in time.", *_TIER)
-    first = _family("objective_first_token_seconds", "Time to the first token that is promised.", *_TIER)
-    following = _family("objective_inter_token_seconds", "Time between two tokens that is promised.", *_TIER)
+    attainment = gauges.family("objective_attainment", "Share of requests that shall be in time.", *_TIER)
+    first = gauges.family("objective_first_token_seconds", "Time to the first token that is promised.", *_TIER)
+    following = gauges.family("objective_inter_token_seconds", "Time between two tokens that is promised.", *_TIER)
     for key, fleet in promised.items():
         for tier, met in fleet.objectives:
             attainment.add_metric([*key, tier], met.attainment)
@@ -78,13 +78,11 @@ def _objectives(promised: Mapping[FleetKey, Promises]) -> Iterator[GaugeMetricFa
 def _weights(
     name: str, promised: Mapping[FleetKey, Promises], seconds: Callable[[Objective], float], bounds: Sequence[float]
 ) -> GaugeMetricFamily:
-    family = _family(f"objective_{name}_weight", "How much a bucket of the routers counts as in time.", *_TIER, "le")
+    family = gauges.family(
+        f"objective_{name}_weight", "How much a bucket of the routers counts as in time.", *_TIER, "le"
+    )
     for key, fleet in promised.items():
         for tier, met in fleet.objectives:
             for weight in objective.weights(seconds(met), bounds):
                 family.add_metric([*key, tier, weight.le], weight.share)
     return family
-
-
-def _family(name: str, documentation: str, *names: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"{PREFIX}{name}", documentation, labels=names)

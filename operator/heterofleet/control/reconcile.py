@@ -285,9 +285,8 @@ class Reconciler:
 
     def _tell_overrides(self, fleet: HeterogeneousDeployment, body: Manifest, looked: Looked) -> None:
         """Who has set a count, and until when it holds."""
-        before = {Tier.LARGE: fleet.status.large.override, Tier.SMALL: fleet.status.small.override}
         for tier, asked in looked.wanted.asked.items():
-            if asked.override is not None and asked.override != before[tier]:
+            if asked.override is not None and asked.override != fleet.status.tier(tier).override:
                 until = f"{asked.override.until:%Y-%m-%d %H:%M} UTC"
                 sentence = (
                     f"{asked.override.by} set the {tier} tier to {asked.override.instances}; it holds until {until}"

@@ -9,7 +9,6 @@ import pydantic
 from heterofleet import status
 from heterofleet.api import labels
 from heterofleet.api.conditions import (
-    NEGATIVE,
     ConditionType,
     FleetStatus,
     Reason,
@@ -148,7 +147,7 @@ def _tell(body: Manifest, previous: FleetStatus, computed: FleetStatus, tools: T
         before, after = previous.condition(type_), computed.condition(type_)
         if after is None or (before is not None and (before.status, before.reason) == (after.status, after.reason)):
             continue
-        bad = after.status is (type_ in NEGATIVE)
+        bad = after.is_amiss
         if before is None and not bad:
             continue  # That a new fleet is not broken is no news.
         if type_ is ConditionType.READY and bad and after.reason in (Reason.STARTING, Reason.ROUTER_NOT_READY):

@@ -13,8 +13,6 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from heterofleet.api.conditions import (
-    NEGATIVE,
-    Condition,
     ConditionType,
     FleetStatus,
     InstanceState,
@@ -26,10 +24,8 @@ from heterofleet.api.labels import FleetKey, Manifest, Tier
 from heterofleet.api.planned import PlannedTier
 from heterofleet.api.routing import RequestClass
 from heterofleet.api.scaling import Mode
-from heterofleet.control import promises
+from heterofleet.control import gauges, promises
 from heterofleet.control.promises import NO_PROMISES, Promises
-
-PREFIX: Final = "heterofleet_operator_"
 
 
 class Fleets(Protocol):
@@ -80,7 +76,7 @@ class FleetSeries(Collector):
         conditions: Tally[str] = Tally()
         for fleet in numbers.values():
             conditions.update(fleet.conditions)
-        by_condition = _family("fleets", "Fleets whose condition is True.", "condition")
+        by_condition = gauges.family("fleets", "Fleets whose condition is True.", "condition")
         for condition in ConditionType:
             by_condition.add_metric([condition], conditions[condition])
         yield by_condition
@@ -100,10 +96,12 @@ class FleetSeries(Collector):
 
 
 def _of_each(numbers: dict[FleetKey, _FleetNumbers]) -> Iterator[GaugeMetricFamily]:
-    instances = _family("instances", "Instances by state.", "namespace", "fleet", "tier", "state")
-    desired = _family("desired_instances", "Instances that should run.", "namespace", "fleet", "tier")
-    gpus = _family("gpus_held", "GPUs that pods hold, those that start or stop included.", "namespace", "fleet", "tier")
-    money = _family("cost_usd_per_hour", "GPUs held x usdPerGpuHour.", "namespace", "fleet", "tier")
+    instances = gauges.family("instances", "Instances by state.", "namespace", "fleet", "tier", "state")
+    desired = gauges.family("desired_instances", "Instances that should run.", "namespace", "fleet", "tier")
+    gpus = gauges.family(
+        "gpus_held", "GPUs that pods hold, those that start or stop included.", "namespace", "fleet", "tier"
+    )
+    money = gauges.family("cost_usd_per_hour", "GPUs held x usdPerGpuHour.", "namespace", "fleet", "tier")
     for key, fleet in numbers.items():
         for tier, held in fleet.tiers:
             for state, count in held.states:
@@ -118,17 +116,17 @@ def _of_each(numbers: dict[FleetKey, _FleetNumbers]) -> Iterator[GaugeMetricFami
 def _of_plans(numbers: dict[FleetKey, _FleetNumbers]) -> Iterator[GaugeMetricFamily]:
     """What the plan of each fleet stands on, and what decided it."""
     of_tier = ("namespace", "fleet", "tier")
-    capacity = _family(
+    capacity = gauges.family(
         "capacity_tokens_per_second", "Work that one instance carries within its objective, as learned.", *of_tier
     )
-    planned = _family("planned_instances", "Instances planned, without warm ones.", *of_tier)
-    needed = _family("needed_instances", "Instances that the load asks for, before any bound.", *of_tier)
-    bound = _family("plan_bound", "1 for what decided the count.", *of_tier, "reason")
-    forecast = _family(
+    planned = gauges.family("planned_instances", "Instances planned, without warm ones.", *of_tier)
+    needed = gauges.family("needed_instances", "Instances that the load asks for, before any bound.", *of_tier)
+    bound = gauges.family("plan_bound", "1 for what decided the count.", *of_tier, "reason")
+    forecast = gauges.family(
         "forecast_tokens_per_second", "Work that is planned for, margin included.", "namespace", "fleet", "class"
     )
-    advised = _family("plan_advised", "1 where the plan is only published: mode Advisory.", "namespace", "fleet")
-    weight = _family("prompt_weight", "Work of one prompt token, in tokens of an answer.", "namespace", "fleet")
+    advised = gauges.family("plan_advised", "1 where the plan is only published: mode Advisory.", "namespace", "fleet")
+    weight = gauges.family("prompt_weight", "Work of one prompt token, in tokens of an answer.", "namespace", "fleet")
     for key, fleet in numbers.items():
         if fleet.is_advisory:
             advised.add_metric([*key], 1)
@@ -148,13 +146,13 @@ def _of_plans(numbers: dict[FleetKey, _FleetNumbers]) -> Iterator[GaugeMetricFam
 
 def _of_health(numbers: dict[FleetKey, _FleetNumbers]) -> Iterator[GaugeMetricFamily]:
     """Only what is amiss has a series, so that a thousand healthy fleets add none."""
-    amiss = _family(
+    amiss = gauges.family(
         "condition_amiss",
         "1 for a condition that is not as it should be, and why.",
         *("namespace", "fleet", "condition", "reason"),
     )
-    aborted = _family("last_drain_aborted", "1 if the last drain met its deadline first.", "namespace", "fleet")
-    ended = _family("last_drain_timestamp_seconds", "When the last drain ended.", "namespace", "fleet")
+    aborted = gauges.family("last_drain_aborted", "1 if the last drain met its deadline first.", "namespace", "fleet")
+    ended = gauges.family("last_drain_timestamp_seconds", "When the last drain ended.", "namespace", "fleet")
     for key, fleet in numbers.items():
         for condition, reason in fleet.amiss:
             amiss.add_metric([*key, condition, reason], 1)
@@ -163,10 +161,6 @@ def _of_health(numbers: dict[FleetKey, _FleetNumbers]) -> Iterator[GaugeMetricFa
             if drain.completed is not None:
                 ended.add_metric([*key], drain.completed.timestamp())
     yield from (amiss, aborted, ended)
-
-
-def _family(name: str, documentation: str, *names: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"{PREFIX}{name}", documentation, labels=names)
 
 
 def _parse(body: Manifest | None) -> _FleetNumbers:
@@ -188,16 +182,12 @@ def _parse(body: Manifest | None) -> _FleetNumbers:
             for name, made in ((RequestClass.PLAN, status.forecast.plan), (RequestClass.ACT, status.forecast.act))
             if made is not None
         ),
-        amiss=tuple((told.type, told.reason) for told in status.conditions if _is_amiss(told)),
+        amiss=tuple((told.type, told.reason) for told in status.conditions if told.is_amiss),
         is_advisory=body["spec"].get("mode") == Mode.ADVISORY,
         prompt_weight=status.learned.prompt_weight,
         last_drain=status.last_drain,
         promises=promises.of(body),
     )
-
-
-def _is_amiss(condition: Condition) -> bool:
-    return condition.status is (condition.type in NEGATIVE)
 
 
 def _tier(held: TierStatus, price: float | None, planned: PlannedTier | None) -> _TierNumbers:

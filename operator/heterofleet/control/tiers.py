@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from heterofleet.api import labels
-from heterofleet.api.conditions import Override, TierStatus
+from heterofleet.api.conditions import Override
 from heterofleet.api.labels import Tier
 from heterofleet.api.scaling import Mode, Writer
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
@@ -73,7 +73,7 @@ async def wanted(
     """The counts of a fleet now. `running`: instances that exist, None where the tier has none yet."""
     asked = {}
     for tier in Tier:
-        previous = _tier_status(fleet, tier).override
+        previous = fleet.status.tier(tier).override
         writer = fleet.spec.scaling.writer(tier)
         count = _left_alone(fleet, view.tiers.get(tier), planned[tier])
         found = await _tier_object(fleet, view.tiers.get(tier), tier, count, previous, writers)
@@ -102,7 +102,7 @@ def _left_alone(fleet: HeterogeneousDeployment, found: Observed | None, planned:
 
 def _running(fleet: HeterogeneousDeployment, tier: Tier, existing: int | None) -> int | None:
     """The count that runs: what was desired when it was last told, without the warm ones; those that exist before."""
-    told = _tier_status(fleet, tier)
+    told = fleet.status.tier(tier)
     warm = fleet.spec.tier(tier).instances.warm
     count = told.desired if told.revision else existing
     return None if count is None else max(0, count - warm)
@@ -143,7 +143,3 @@ def moment(text: str | None) -> datetime | None:
     except ValueError:
         return None
     return time if time.tzinfo else None
-
-
-def _tier_status(fleet: HeterogeneousDeployment, tier: Tier) -> TierStatus:
-    return fleet.status.large if tier is Tier.LARGE else fleet.status.small

@@ -169,10 +169,9 @@ def _unwatched(of: str) -> Alert:
 def _plan() -> Iterator[Alert]:
     planned, needed = ratios.told("planned_instances", "tier"), ratios.told("needed_instances", "tier")
     desired = ratios.told("desired_instances", "tier")
-    ready = f'sum by ({_TIER}) ({ratios.told(f"""instances{{state="{InstanceState.READY}"}}""", "tier", "state")})'
     yield Alert(
         "HeterofleetPlanStuck",
-        f"{desired} > {ready}",
+        f"{desired} > {ratios.ready_instances()}",
         "45m",
         "warning",
         f"{_OF_TIER} has had fewer Ready instances than it should for 45 minutes.",

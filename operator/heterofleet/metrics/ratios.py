@@ -70,29 +70,31 @@ def told(gauge: str, *labels: str) -> str:
     return f"max by ({', '.join((*_FLEET, *labels))}) ({_O}{gauge})"
 
 
+def ready_instances() -> str:
+    """Ready instances of each tier."""
+    ready = told(f'instances{{state="{InstanceState.READY}"}}', "tier", "state")
+    return f"sum by ({', '.join(_TIER)}) ({ready})"
+
+
 def _money(scale: float) -> Iterator[Manifest]:
     hour = window(rules.HOUR, scale)
     tokens = _rate("completion_tokens_total", hour, _FLEET)
-    yield _rule(COST_PER_TOKEN, f"avg_over_time({rules.COST}[{hour}]) / {rules.HOUR:g} / ({tokens} > 0)")
+    yield rules.rule(COST_PER_TOKEN, f"avg_over_time({rules.COST}[{hour}]) / {rules.HOUR:g} / ({tokens} > 0)")
     paid, large = (_rate(f"{name}_total", hour, _FLEET) for name in ("cost_usd", "cost_all_large_usd"))
-    yield _rule(SAVINGS, f"1 - {paid} / ({large} > 0)")
+    yield rules.rule(SAVINGS, f"1 - {paid} / ({large} > 0)")
 
 
 def _work(scale: float) -> Iterator[Manifest]:
     span = window(300.0, scale)
     prompt, completion = (_rate(f"{kind}_tokens_total", span, _TIER) for kind in ("prompt", "completion"))
     weight = told("prompt_weight")
-    yield _rule(
+    yield rules.rule(
         SERVED, f"{completion} + on (namespace, fleet, tier) {prompt} * on (namespace, fleet) group_left {weight}"
     )
-    ready = f"sum by ({', '.join(_TIER)}) ({told(_instances(InstanceState.READY), 'tier', 'state')})"
-    yield _rule(UTILISATION, f"{SERVED} / ({ready} * {told('capacity_tokens_per_second', 'tier')} > 0)")
-    yield _rule(ENDPOINTS, f'sum by ({", ".join(_TIER)}) (max by ({", ".join((*_TIER, "state"))})'
+    capacity = f"{ready_instances()} * {told('capacity_tokens_per_second', 'tier')}"
+    yield rules.rule(UTILISATION, f"{SERVED} / ({capacity} > 0)")
+    yield rules.rule(ENDPOINTS, f'sum by ({", ".join(_TIER)}) (max by ({", ".join((*_TIER, "state"))})'
                 f' ({_R}endpoints{{state="serving"}}))')  # fmt: skip
-
-
-def _instances(state: InstanceState) -> str:
-    return f'instances{{state="{state}"}}'
 
 
 def _quality(scale: float) -> Iterator[Manifest]:
@@ -100,12 +102,12 @@ def _quality(scale: float) -> Iterator[Manifest]:
         span = window(seconds, scale)
         came = f"({_rate('offered_total', span, _CLASS)} > 0)"
         for record, counter in ((ESCALATION_RATE, "escalations_total"), (RETRY_RATE, "retries_total")):
-            yield _rule(f"{record}{name}", f"{rules.or_zero(_rate(counter, span, _CLASS))} / {came}")
+            yield rules.rule(f"{record}{name}", f"{rules.or_zero(_rate(counter, span, _CLASS))} / {came}")
         ours = f"({_rate(f'requests_total{{{_OURS}}}', span, _CLASS)} > 0)"
         whole = rules.or_zero(_rate(f"requests_total{{{_WHOLE}}}", span, _CLASS))
-        yield _rule(f"{SUCCESS_RATE}{name}", f"{whole} / {ours}")
+        yield rules.rule(f"{SUCCESS_RATE}{name}", f"{whole} / {ours}")
     hour = window(rules.HOUR, scale)
-    yield _rule(CROSS_TIER, f"{_mean_seconds(Tier.LARGE, hour)} - {_mean_seconds(Tier.SMALL, hour)}")
+    yield rules.rule(CROSS_TIER, f"{_mean_seconds(Tier.LARGE, hour)} - {_mean_seconds(Tier.SMALL, hour)}")
 
 
 def _mean_seconds(tier: Tier, span: str) -> str:
@@ -115,7 +117,7 @@ def _mean_seconds(tier: Tier, span: str) -> str:
 
 
 def _lateness(scale: float) -> Iterator[Manifest]:
-    yield _rule(ERROR_BUDGET, f"1 - {told('objective_attainment', 'tier')}")
+    yield rules.rule(ERROR_BUDGET, f"1 - {told('objective_attainment', 'tier')}")
     span = window(300.0, scale)
     for late, histogram, weight in (
         (FIRST_LATE, "time_to_first_token_seconds", "objective_first_token_weight"),
@@ -133,16 +135,12 @@ def _burnt(ratio: str, every: str, good: str, scale: float) -> Iterator[Manifest
     """Rates of all and of bad ones, and the share of bad ones over each window."""
     stem = ratio.removesuffix(":ratio")
     all_, bad = f"{stem}_of:rate5m", f"{stem}:rate5m"
-    yield _rule(all_, every)
-    yield _rule(bad, f"clamp_min({every} - {good}, 0)")
+    yield rules.rule(all_, every)
+    yield rules.rule(bad, f"clamp_min({every} - {good}, 0)")
     for name, seconds in BURN_WINDOWS.items():
         span = window(seconds, scale)
-        yield _rule(f"{ratio}{name}", f"sum_over_time({bad}[{span}]) / (sum_over_time({all_}[{span}]) > 0)")
+        yield rules.rule(f"{ratio}{name}", f"sum_over_time({bad}[{span}]) / (sum_over_time({all_}[{span}]) > 0)")
 
 
 def _rate(selector: str, span: str, by: tuple[str, ...]) -> str:
     return f"sum by ({', '.join(by)}) (rate({_R}{selector}[{span}]))"
-
-
-def _rule(name: str, expression: str) -> Manifest:
-    return {"record": name, "expr": expression}

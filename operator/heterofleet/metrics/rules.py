@@ -81,39 +81,40 @@ def window(seconds: float, scale: float = 1.0) -> str:
 
 
 def _rules(scale: float) -> Iterator[Manifest]:
-    yield _rule(ROUTERS, f"count by (namespace, fleet) ({_R}connections)")
-    yield _rule(NEWEST_SAMPLE, f"max by (namespace, fleet) (timestamp({_R}connections))")
+    yield rule(ROUTERS, f"count by (namespace, fleet) ({_R}connections)")
+    yield rule(NEWEST_SAMPLE, f"max by (namespace, fleet) (timestamp({_R}connections))")
     zeros = (f'label_replace(0 * {ROUTERS}, "class", "{name}", "", "")' for name in RequestClass)
-    yield _rule(_ZERO, " or ".join(zeros))
-    yield _rule(DEMAND, _demand(scale))
+    yield rule(_ZERO, " or ".join(zeros))
+    yield rule(DEMAND, _demand(scale))
     for span, seconds in _SPANS.items():
-        yield _rule(f"{_ANSWERS}:{span}", _answers(seconds, scale))
+        yield rule(f"{_ANSWERS}:{span}", _answers(seconds, scale))
         for kind in _KINDS:
-            yield _rule(f"heterofleet:{kind}_tokens:{span}", _by_class(f"{_R}{kind}_tokens_total", seconds, scale))
+            yield rule(f"heterofleet:{kind}_tokens:{span}", _by_class(f"{_R}{kind}_tokens_total", seconds, scale))
     for kind, offered in zip(_KINDS, (OFFERED_PROMPT, OFFERED_COMPLETION), strict=True):
         mean = f"heterofleet:{kind}_tokens_per_answer:mean"
-        yield _rule(mean, f"{_mean(kind, 'rate5m')} or {_mean(kind, 'rate1h')}")
-        yield _rule(offered, f"{DEMAND} * {mean} or {DEMAND} == 0")
+        yield rule(mean, f"{_mean(kind, 'rate5m')} or {_mean(kind, 'rate1h')}")
+        yield rule(offered, f"{DEMAND} * {mean} or {DEMAND} == 0")
     for offered, hourly in ((OFFERED_PROMPT, HOURLY_PROMPT), (OFFERED_COMPLETION, HOURLY_COMPLETION)):
-        yield _rule(hourly, f"avg_over_time({offered}[{window(HOUR, scale)}]) {_WHILE_SCRAPED}")
+        yield rule(hourly, f"avg_over_time({offered}[{window(HOUR, scale)}]) {_WHILE_SCRAPED}")
     yield from _of_large(scale)
-    yield _rule(CACHE_HITS, _hit_ratio(scale))
+    yield rule(CACHE_HITS, _hit_ratio(scale))
     # Each replica of the operator tells the money, and it is spent once.
     told = "max by (namespace, fleet, tier) (heterofleet_operator_cost_usd_per_hour)"
-    yield _rule(COST, f"sum by (namespace, fleet) ({told})")
+    yield rule(COST, f"sum by (namespace, fleet) ({told})")
     # One value a minute: their sum is in USD minutes an hour.
-    yield _rule(SPENT, f"sum_over_time({COST}[{window(_DAY, scale)}]) / {HOUR / STEP_SECONDS:g}")
+    yield rule(SPENT, f"sum_over_time({COST}[{window(_DAY, scale)}]) / {HOUR / STEP_SECONDS:g}")
     for name, labels in ((LATENCY_FIRST, "class"), (LATENCY_NEXT, "tier")):
         buckets = name.removeprefix("heterofleet:").removesuffix(":rate5m")
-        yield _rule(name, _rate(f"{_R}{buckets}", _LONG, scale, labels, "le"))
+        yield rule(name, _rate(f"{_R}{buckets}", _LONG, scale, labels, "le"))
     for name, counter in (
         (ENGINE_PROMPT, "vllm:prompt_tokens_total"),
         (ENGINE_GENERATION, "vllm:generation_tokens_total"),
     ):
-        yield _rule(name, _rate(f'{counter}{{fleet!=""}}', _SHORT, scale, "tier"))
+        yield rule(name, _rate(f'{counter}{{fleet!=""}}', _SHORT, scale, "tier"))
 
 
-def _rule(name: str, expression: str) -> Manifest:
+def rule(name: str, expression: str) -> Manifest:
+    """A recording rule."""
     return {"record": name, "expr": expression}
 
 
@@ -149,15 +150,15 @@ def _mean(kind: str, span: str) -> str:
 def _of_large(scale: float) -> Iterator[Manifest]:
     """What the large tier did for the other class: by escalation, and by everything else (spill-over, bias, names)."""
     large = f'tier="{Tier.LARGE}"'
-    yield _rule(_ESCALATIONS, or_zero(_by_class(f"{_R}escalations_total", HOUR, scale)))
+    yield rule(_ESCALATIONS, or_zero(_by_class(f"{_R}escalations_total", HOUR, scale)))
     answers = _by_class(f"{_R}requests_total{{{large},{_OF_CLASS},{_WITH_TOKENS}}}", HOUR, scale)
     names = zip(_KINDS, (ESCALATED_PROMPT, ESCALATED_COMPLETION), (SPILLED_PROMPT, SPILLED_COMPLETION), strict=True)
     for kind, escalated, spilled in names:
         tokens = _by_class(f"{_R}{kind}_tokens_total{{{large}}}", HOUR, scale)
-        yield _rule(escalated, f"{_ESCALATIONS} * ({tokens} / ({answers} > 0)) or {_ESCALATIONS} == 0")
+        yield rule(escalated, f"{_ESCALATIONS} * ({tokens} / ({answers} > 0)) or {_ESCALATIONS} == 0")
         act = f'class="{RequestClass.ACT}"'
         taken = _by_class(f"{_R}{kind}_tokens_total{{{large},{act}}}", HOUR, scale)
-        yield _rule(spilled, f"clamp_min({taken} - {escalated}{{{act}}}, 0) or {_ZERO}{{{act}}}")
+        yield rule(spilled, f"clamp_min({taken} - {escalated}{{{act}}}, 0) or {_ZERO}{{{act}}}")
 
 
 def _hit_ratio(scale: float) -> str:

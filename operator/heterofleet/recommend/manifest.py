@@ -13,7 +13,7 @@ from heterofleet.api.tier import TierSpec
 from heterofleet.api.v1alpha1 import HeterogeneousDeployment
 from heterofleet.recommend.wishes import Wishes
 
-_MOST_INSTANCES: Final = 1000
+MOST_INSTANCES: Final = 1000
 """The API's own bound of a tier."""
 
 
@@ -41,7 +41,7 @@ class Bounds:
     """`instances` of a tier."""
 
     least: int = 1
-    most: int = _MOST_INSTANCES
+    most: int = MOST_INSTANCES
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import numpy as np
 
 from heterofleet.api.labels import Tier
 from heterofleet.recommend.errors import NothingHolds
-from heterofleet.recommend.manifest import Bounds, Setting, Shape
+from heterofleet.recommend.manifest import MOST_INSTANCES, Bounds, Setting, Shape
 from heterofleet.recommend.trials import Alone, Engine, Played, Trials
 from heterofleet.simulate.study import Progress
 
@@ -26,7 +26,6 @@ FLOORS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Minima that are tried, in shares of what the busiest minute takes."""
 
 _MOST_PLAYS: Final = 9
-_MOST_INSTANCES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ def _usable(trials: Trials, tier: Tier, shapes: tuple[Shape, ...]) -> tuple[Shap
     within = [shape for shape, engine in engines.items() if engine.capacity.within_objective]
     if not within:
         raise NothingHolds(_too_slow(trials, tier, engines))
-    few = [shape for shape in within if trials.peak_instances(tier, shape) <= _MOST_INSTANCES]
+    few = [shape for shape in within if trials.peak_instances(tier, shape) <= MOST_INSTANCES]
     if not few:
         raise NothingHolds(_too_many(trials, tier, within))
     return tuple(few)
@@ -206,7 +205,7 @@ def _setting(trials: Trials, parts: Parts, quantile: float) -> Setting:
 
 
 def _least(trials: Trials, tier: Tier, shape: Shape, floor: float) -> int:
-    return min(_MOST_INSTANCES, max(1, ceil(floor * trials.peak_instances(tier, shape))))
+    return min(MOST_INSTANCES, max(1, ceil(floor * trials.peak_instances(tier, shape))))
 
 
 def _hours(parts: Mapping[Tier, tuple[_Part, ...]]) -> float:
@@ -233,7 +232,7 @@ def _too_many(trials: Trials, tier: Tier, shapes: list[Shape]) -> str:
     fewest = min(trials.peak_instances(tier, shape) for shape in shapes)
     return (
         f"the busiest minute takes {fewest:,} instances of the {tier} tier, and a fleet has at most"
-        f" {_MOST_INSTANCES:,}: divide the load over several fleets, or choose a smaller model with --pair"
+        f" {MOST_INSTANCES:,}: divide the load over several fleets, or choose a smaller model with --pair"
     )
 
 

@@ -7,10 +7,9 @@ A tier's forecasts depend on its load and its start-up time, never on what an in
 equal start-up share them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -52,6 +51,10 @@ class Engine(NamedTuple):
     @property
     def work_per_second(self) -> float:
         return self.capacity.work_tokens_per_second
+
+    @property
+    def pool(self) -> Pool:
+        return study.pool_of(self.engine, self.capacity)
 
 
 class Alone(NamedTuple):
@@ -125,7 +128,7 @@ class Trials:
         """What somebody who knows the future holds so that no minute violates, escalations included."""
         hours = 0.0
         for tier, shape in shapes.items():
-            counts = oracle.schedule(self._arriving[tier], _pool(self.engine(tier, shape)))
+            counts = oracle.schedule(self._arriving[tier], self.engine(tier, shape).pool)
             hours += float(counts.sum()) * shape.gpus / MINUTE_SECONDS
         return hours
 
@@ -168,7 +171,7 @@ class Trials:
         return {tier: np.nan_to_num(work) for tier, work in self._own.items()}
 
     def _forecasts(self, tier: Tier, engine: Engine) -> Mapping[float, list[Forecast | None]]:
-        pool = _pool(engine)
+        pool = engine.pool
         window = forecast.window_seconds(pool.startup_minutes * MINUTE_SECONDS, _SCALING.interval_seconds)
         if (tier, window) not in self._foreseen:
             self._foreseen[tier, window] = foreseen(self._own[tier], window, self.quantiles)
@@ -176,7 +179,7 @@ class Trials:
 
     def _play_alone(self, tier: Tier, shape: Shape, quantile: float, least: int) -> Alone:
         engine = self.engine(tier, shape)
-        pool = _pool(engine)
+        pool = engine.pool
         counts = alone.counts(self._planned_for(tier, engine, quantile), pool.capacity, least)
         if self.wishes.gpus is not None:
             counts = np.minimum(counts, max(1, self.wishes.gpus // shape.gpus))
@@ -188,10 +191,8 @@ class Trials:
         return Alone(run.gpu_hours, met.missed_share)
 
     def _planned_for(self, tier: Tier, engine: Engine, quantile: float) -> Floats:
-        """Work a minute that is planned for; before the first forecast the load itself."""
-        made = self._forecasts(tier, engine)[quantile]
-        known = np.array([np.nan if each is None else each.upper for each in made]) * MINUTE_SECONDS
-        planned: Floats = np.where(np.isnan(known), self._own_known[tier], known)
+        """Work a minute that is planned for, escalations included."""
+        planned = planned_for(self._forecasts(tier, engine)[quantile], self._own_known[tier])
         if tier is Tier.LARGE:
             # What escalates follows the act load, of which the plan has a forecast of its own.
             planned = planned + self.wanted.escalation_rate * self._own_known[Tier.SMALL]
@@ -216,13 +217,11 @@ def foreseen(
     return told
 
 
-def _pool(engine: Engine) -> Pool:
-    return Pool(
-        capacity=engine.work_per_second * MINUTE_SECONDS,
-        startup_minutes=max(1, ceil(engine.engine.startup_seconds / MINUTE_SECONDS)),
-        drain_minutes=study.DRAIN_MINUTES,
-        gpus=engine.engine.gpus,
-    )
+def planned_for(made: Sequence[Forecast | None], work: Floats) -> Floats:
+    """Work a minute that is planned for; before the first forecast the load itself."""
+    known = np.array([np.nan if each is None else each.upper for each in made]) * MINUTE_SECONDS
+    planned: Floats = np.where(np.isnan(known), work, known)
+    return planned
 
 
 def _ignore(_: float) -> None: ...

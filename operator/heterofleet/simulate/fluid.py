@@ -150,7 +150,10 @@ class Run:
 
     @property
     def gpu_hours(self) -> float:
-        return sum(float(track.held[self.part].sum()) * track.gpus for track in self.tracks.values()) / 60.0
+        return sum(self.gpu_hours_by_tier().values())
+
+    def gpu_hours_by_tier(self) -> dict[Tier, float]:
+        return {tier: float(track.held[self.part].sum()) * track.gpus / 60.0 for tier, track in self.tracks.items()}
 
     @property
     def violating_share(self) -> float:

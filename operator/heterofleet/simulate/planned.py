@@ -118,7 +118,7 @@ class Planned:
             gpus_per_instance=pool.gpus,
             booting=tuple(60.0 * eta for eta in seen.booting),
             draining=seen.draining,
-            usd_per_gpu_hour=described.price.usd_per_gpu_hour if described.price is not None else None,
+            usd_per_gpu_hour=described.usd_per_gpu_hour,
         )
 
     def _load(self, tier: Tier, seen: Seen) -> ClassLoad:

@@ -65,7 +65,7 @@ def document(case: Case, found: Sequence[Figures]) -> dict[str, Any]:
 
 def _figures(case: Case, outcome: Outcome, oracle_hours: float | None) -> Figures:
     run = outcome.run
-    hours = {tier: float(track.held.sum()) * track.gpus / 60 for tier, track in run.tracks.items()}
+    hours = run.gpu_hours_by_tier()
     delays, work = _delays(outcome)
     at = _at(delays, work)
     return Figures(
@@ -100,9 +100,8 @@ def _at(values: Floats, weights: Floats) -> tuple[float, ...]:
 
 def usd_per_gpu_hour(case: Case) -> Mapping[Tier, float] | None:
     """Prices of both tiers; None unless both have one."""
-    prices = {tier: case.spec.tier(tier).price for tier in case.pools}
-    found = {tier: price.usd_per_gpu_hour for tier, price in prices.items() if price is not None}
-    known = {tier: price for tier, price in found.items() if price is not None}
+    prices = {tier: case.spec.tier(tier).usd_per_gpu_hour for tier in case.pools}
+    known = {tier: price for tier, price in prices.items() if price is not None}
     return known if len(known) == len(prices) else None
 
 

@@ -99,7 +99,7 @@ def assembled(
 ) -> Case:
     """The case of engines that were measured before."""
     capacities = {tier: table.capacity(spec.tier(tier).objective) for tier, table in tables.items()}
-    pools = {tier: _pool(engines[tier], capacities[tier]) for tier in engines}
+    pools = {tier: pool_of(engines[tier], capacities[tier]) for tier in engines}
     sized = trace.scaled({CLASS_OF[tier]: _factor(trace, tier, pools[tier], wanted) for tier in pools})
     return Case(spec, sized, engines, tables, capacities, pools, _load(sized, pools, wanted))
 
@@ -149,7 +149,8 @@ def _beginning(pools: Mapping[Tier, Pool], first: Mapping[Tier, int], budget: in
     return begun
 
 
-def _pool(engine: TierEngine, capacity: Capacity) -> Pool:
+def pool_of(engine: TierEngine, capacity: Capacity) -> Pool:
+    """Instances of that engine, as the fluid has them."""
     return Pool(
         capacity=capacity.work_tokens_per_second * MINUTE_SECONDS,
         startup_minutes=max(1, ceil(engine.startup_seconds / MINUTE_SECONDS)),

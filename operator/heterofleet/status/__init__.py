@@ -79,7 +79,7 @@ def compute(fleet: HeterogeneousDeployment, facts: Facts, now: datetime) -> Flee
 
 def _told(previous: FleetStatus, fresh: Told) -> Told:
     """What is told of the plan: what was told before, where that is near enough or nothing newer is known."""
-    tiers = {Tier.LARGE: previous.large, Tier.SMALL: previous.small}
+    tiers = {tier: previous.tier(tier) for tier in Tier}
     known = Told(
         forecast=previous.forecast,
         plan=previous.plan,
@@ -96,10 +96,10 @@ def usd_per_hour(fleet: HeterogeneousDeployment, facts: Facts) -> str:
     """Fleet money: GPUs held x usdPerGpuHour, empty when a tier has no price (contracts.md, "Money")."""
     total = 0.0
     for tier, held in facts.tiers.items():
-        price = fleet.spec.tier(tier).price
-        if price is None or price.usd_per_gpu_hour is None:
+        price = fleet.spec.tier(tier).usd_per_gpu_hour
+        if price is None:
             return ""
-        total += held.gpus * price.usd_per_gpu_hour
+        total += held.gpus * price
     return f"{total:.2f}"
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from heterofleet.api.labels import FleetKey, Manifest
-from heterofleet.control import promises
+from heterofleet.control import gauges, promises
 
 KEY = FleetKey("ns", "a")
 
@@ -11,7 +11,7 @@ KEY = FleetKey("ns", "a")
 def told(spec: Manifest) -> dict[str, dict[tuple[str, ...], float]]:
     """The values of each family by its labels, without the fleet's."""
     return {
-        family.name.removeprefix(promises.PREFIX): {
+        family.name.removeprefix(gauges.PREFIX): {
             tuple(value for name, value in sample.labels.items() if name not in ("namespace", "fleet")): sample.value
             for sample in family.samples
         }
