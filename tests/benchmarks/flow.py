@@ -2,8 +2,8 @@
 
 Played routers serve no metrics, so one page tells the counters of all of them; the product's own recording rules make
 signals of them, which the operator asks for each minute. Fleets carry different loads, so that some plans stand on
-their minimum and others above it. The hours before are filled in, since a forecast that has just begun learns how good
-it is, and moves.
+their minimum and others above it. The day before is filled in, since a forecast that has just begun learns how good
+it is, and moves. So are the first minutes of what comes: rates over the pause until the first scrape would be low.
 """
 
 import http.server
@@ -17,10 +17,14 @@ from heterofleet.metrics import rules
 from metrics.openmetrics import Text as OpenMetrics
 from testbed.prometheus import PrometheusServer, targets
 
-HISTORY_SECONDS: Final = 3 * 3600
+HISTORY_SECONDS: Final = 26 * 3600
+SIGNAL_SECONDS: Final = 240
+"""Between two samples of a signal's past: a query looks back for five minutes."""
 SCRAPE_SECONDS: Final = 15
 COUNTED_SECONDS: Final = 600
 """Of the past that counters tell of, so that rates of five minutes are whole at once."""
+AHEAD_SECONDS: Final = 600
+"""That are written in advance; until then what is scraped is older than what is there, and is not taken."""
 JOB: Final = "heterofleet-routers"
 ROUTERS_A_FLEET: Final = 2
 PROMPT_TOKENS: Final = 300
@@ -70,17 +74,18 @@ def _told(index: int, seconds: float) -> Iterator[Sample]:
         yield f"{_R}completion_tokens_total", of_tier, requests * COMPLETION_TOKENS
 
 
-def history(names: list[str], namespace: str, instance: str, until: int) -> str:
-    """The hours before `until`, in seconds, as OpenMetrics: the signals of each minute, and the last counters."""
+def history(names: list[str], namespace: str, instance: str, now: int) -> str:
+    """The day before `now`, in seconds, and the minutes after it as OpenMetrics: the signals, and the last counters."""
     text = OpenMetrics()
-    minutes, scrapes = range(until - HISTORY_SECONDS, until, 60), range(until - COUNTED_SECONDS, until, SCRAPE_SECONDS)
+    began, until = now - HISTORY_SECONDS, now + AHEAD_SECONDS
+    moments, scrapes = range(began, until, SIGNAL_SECONDS), range(now - COUNTED_SECONDS, until, SCRAPE_SECONDS)
     kinds = ((rules.OFFERED_PROMPT, PROMPT_TOKENS), (rules.OFFERED_COMPLETION, COMPLETION_TOKENS))
     for metric, tokens in kinds:
         for index, name in enumerate(names):
             for request_class, rate in (("plan", PLAN_REQUESTS_PER_SECOND), ("act", _act(index))):
                 labels = {"namespace": namespace, "fleet": name, "class": request_class}
-                text.put(metric, [(at, rate * tokens) for at in minutes], **labels)
-    counted = [(at, _samples(names, namespace, at - until + HISTORY_SECONDS)) for at in scrapes]
+                text.put(metric, [(at, rate * tokens) for at in moments], **labels)
+    counted = [(at, _samples(names, namespace, at - began)) for at in scrapes]
     for place, (metric, labels, _) in enumerate(counted[0][1]):
         points = [(at, samples[place][2]) for at, samples in counted]
         text.put(metric, points, **labels, job=JOB, instance=instance)
@@ -98,8 +103,8 @@ class Flow:
     """
 
     def __init__(self, folder: Path, namespace: str, names: list[str]) -> None:
-        until = int(time.time()) // 60 * 60
-        began = until - HISTORY_SECONDS
+        now = int(time.time())
+        began = now - HISTORY_SECONDS
 
         class Page(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -117,7 +122,7 @@ class Flow:
         instance = f"127.0.0.1:{self._page.server_port}"
         job = targets(JOB, [instance]) | {"honor_labels": True}
         self._prometheus = PrometheusServer(folder, scrapes=[job], rules=rules.file(), interval=f"{SCRAPE_SECONDS}s")
-        self._prometheus.backfill(history(names, namespace, instance, until))
+        self._prometheus.backfill(history(names, namespace, instance, now))
         self.url = self._prometheus.url
         self._thread = threading.Thread(target=self._page.serve_forever, name="the routers' metrics", daemon=True)
 
