@@ -24,7 +24,7 @@ SCRAPE_SECONDS: Final = 15
 COUNTED_SECONDS: Final = 600
 """Of the past that counters tell of, so that rates of five minutes are whole at once."""
 AHEAD_SECONDS: Final = 600
-"""That are written in advance; until then what is scraped is older than what is there, and is not taken."""
+"""That are written in advance, in steps of a scrape, beside which samples that are older than the last are taken."""
 JOB: Final = "heterofleet-routers"
 ROUTERS_A_FLEET: Final = 2
 PROMPT_TOKENS: Final = 300
@@ -121,7 +121,9 @@ class Flow:
         self._page = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
         instance = f"127.0.0.1:{self._page.server_port}"
         job = targets(JOB, [instance]) | {"honor_labels": True}
-        self._prometheus = PrometheusServer(folder, scrapes=[job], rules=rules.file(), interval=f"{SCRAPE_SECONDS}s")
+        self._prometheus = PrometheusServer(
+            folder, scrapes=[job], rules=rules.file(), interval=f"{SCRAPE_SECONDS}s", takes_older="30m"
+        )
         self._prometheus.backfill(history(names, namespace, instance, now))
         self.url = self._prometheus.url
         self._thread = threading.Thread(target=self._page.serve_forever, name="the routers' metrics", daemon=True)

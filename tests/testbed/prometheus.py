@@ -41,7 +41,10 @@ def targets(job: str, addresses: Sequence[str], **labels: str) -> Manifest:
 
 
 class PrometheusServer:
-    """One server, whose data and configuration lie in `folder`."""
+    """One server, whose data and configuration lie in `folder`.
+
+    It takes samples that are older than the newest by `takes_older` at most; by default, none that is older.
+    """
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class PrometheusServer:
         rules: Manifest | None = None,
         interval: str = "1s",
         lookback: str = "5m",
+        takes_older: str = "0s",
         port: int | None = None,
     ) -> None:
         program = debian.tool("prometheus")
@@ -60,7 +64,7 @@ class PrometheusServer:
         self.port = ports.free(1)[0] if port is None else port
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder, self._data = folder, folder / "data"
-        self._configure(scrapes, rules, interval)
+        self._configure(scrapes, rules, interval, takes_older)
         self._command = [
             # It ends with the tests, however they end.
             *("setpriv", "--pdeathsig", "KILL", str(program)),
@@ -111,10 +115,11 @@ class PrometheusServer:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
-    def _configure(self, scrapes: Sequence[Manifest], rules: Manifest | None, interval: str) -> None:
+    def _configure(self, scrapes: Sequence[Manifest], rules: Manifest | None, interval: str, takes_older: str) -> None:
         configuration: Manifest = {
             "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
             "scrape_configs": list(scrapes),
+            "storage": {"tsdb": {"out_of_order_time_window": takes_older}},
         }
         if rules is not None:
             (self._folder / "rules.yml").write_text(yaml.safe_dump(rules, sort_keys=False), "utf-8")
