@@ -17,9 +17,8 @@ from heterofleet.metrics import rules
 from metrics.openmetrics import Text as OpenMetrics
 from testbed.prometheus import PrometheusServer, targets
 
-HISTORY_SECONDS: Final = 26 * 3600
-SIGNAL_SECONDS: Final = 240
-"""Between two samples of a signal's past: a query looks back for five minutes."""
+HISTORY_SECONDS: Final = 25 * 3600
+SIGNAL_SECONDS: Final = 60
 SCRAPE_SECONDS: Final = 15
 COUNTED_SECONDS: Final = 600
 """Of the past that counters tell of, so that rates of five minutes are whole at once."""
