@@ -8,13 +8,13 @@ from typing import Final
 
 import pytest
 
-from e2e import realfleet
+from e2e import hub, models, realfleet
 from e2e.realfleet import NAMESPACE, Mounts
 from e2e.report import Report
 from e2e.site import Site, start_seconds
 from testbed import images, vllmcpu
 from testbed.namespaces import create_namespace
-from testbed.realnodes import NodesUnavailable, RealNodes
+from testbed.realnodes import NodesUnavailable, RealNodes, addresses
 
 ROOT: Final = Path(__file__).parents[2]
 IMAGES: Final = ("operator", "router", "engine", "engine-sim")
@@ -91,9 +91,12 @@ def mounts(tmp_path_factory: pytest.TempPathFactory) -> Mounts:
 def site(mounts: Mounts, installed: RealNodes) -> Iterator[Site]:
     """The fleet of real engines, serving; deleted at the end, so that its memory is free for what comes after."""
     create_namespace(installed.api, NAMESPACE)
-    installed.kubectl("apply", "-f", "-", input=realfleet.text(mounts))
-    fleet = Site(installed, mounts)
-    fleet.wait_settled()
-    fleet.starts.append(start_seconds(fleet.group()[0]))
-    yield fleet
-    installed.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    volume = ("mount", "-t", "tmpfs", "-o", f"size={models.CACHE_BYTES},mode=1777", "models", str(mounts.cache))
+    assert installed.exec(volume).wait() == 0
+    with hub.serving(addresses.HOST, mounts.models, models.TOLD_BYTES) as url:
+        installed.kubectl("apply", "-f", "-", input=realfleet.text(mounts, url))
+        fleet = Site(installed, url)
+        fleet.wait_settled()
+        fleet.starts.append(start_seconds(fleet.group()[0]))
+        yield fleet
+        installed.kubectl("delete", "namespace", NAMESPACE, "--wait=false")

@@ -1,4 +1,7 @@
-"""The models that real engines are given: the tiny ones, another of them, and some that no engine can serve."""
+"""The models that real engines are given: the tiny ones, another of them, and some that no engine can serve.
+
+What the hub has of these is told by their folders; of some it tells other sizes than they have.
+"""
 
 import json
 import shutil
@@ -7,6 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from testbed import vllmcpu
+
+CACHE_BYTES: Final = 4 << 20
+"""Of the volume into which models are brought: room for some of the tiny ones."""
+TOLD_BYTES: Final[Mapping[str, int | None]] = {"too-large": 10**12, "larger-than-told": None}
+"""Bytes that the hub tells of each file of a model; of what it tells nothing, the disk finds out."""
 
 
 def make(folder: Path) -> None:
@@ -39,8 +47,18 @@ def _truncated(model: Path) -> None:
     weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
 
 
+def _larger_than_the_cache(model: Path) -> None:
+    (model / "more.safetensors").write_bytes(bytes(2 * CACHE_BYTES))
+
+
+def _whole(_: Path) -> None:
+    """Only the hub tells something else."""
+
+
 BROKEN: Final[Mapping[str, Callable[[Path], None]]] = {
     "broken-config": _unknown_architecture,
     "no-tokenizer": _no_tokenizer,
     "truncated-weights": _truncated,
+    "too-large": _whole,
+    "larger-than-told": _larger_than_the_cache,
 }

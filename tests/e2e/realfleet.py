@@ -18,28 +18,44 @@ NAMESPACE: Final = "models"
 FLEET: Final = "chat"
 _SITE: Final = "/opt/vllm/lib/python3.11/site-packages"
 _COMMANDS: Final = "/opt/commands"
+_STUCK: Final = f"{_COMMANDS}/stuck"
 _MODELS: Final = "/models"
 
 _ENVIRONMENT: Final[Mapping[str, str]] = {
     "PATH": f"{_COMMANDS}:/usr/local/bin:/usr/bin:/bin",
-    "PYTHONPATH": _SITE,
     "PYTHONDONTWRITEBYTECODE": "1",
-    "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     # Without it the first generation looks for a C++ compiler.
     "TORCHDYNAMO_DISABLE": "1",
     "HOME": "/tmp",  # noqa: S108  inside of a container
 }
+_STUCK_PLUGIN: Final[Mapping[str, str]] = {
+    "stuck.py": """import time
+from vllm.v1.engine.core import EngineCore
+
+def register():
+    EngineCore.step = EngineCore.step_with_batch_queue = lambda *_: time.sleep(3600)
+""",
+    "stuck-1.dist-info/METADATA": "Name: stuck\nVersion: 1\n",
+    "stuck-1.dist-info/entry_points.txt": "[vllm.general_plugins]\nstuck = stuck:register\n",
+}
+"""A plugin of vLLM with which an engine comes up, is healthy, and generates nothing."""
+
 _ARGUMENTS: Final = ("--enforce-eager", "--kv-cache-memory-bytes", "67108864")
 
 
 class Mounts:
-    """What engines have mounted from this machine: vLLM's environment, a command that starts it, and models."""
+    """What engines have mounted from this machine: vLLM's environment, commands and plugins of it, and models.
+
+    `cache` is the folder into which the small tier brings models from the hub.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.models = folder / "models"
         models.make(self.models)
+        self.cache = folder / "cache"
+        self.cache.mkdir()
         self._commands = folder / "commands"
         self._environment = vllmcpu.environment()
         self._commands.mkdir(parents=True)
@@ -47,6 +63,10 @@ class Mounts:
         command = self._commands / "vllm"
         command.write_text('#!/bin/sh\nexec python3 -m vllm.entrypoints.cli.main "$@"\n')
         command.chmod(0o755)
+        for name, text in _STUCK_PLUGIN.items():
+            file = self._commands / "stuck" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
 
     def overlay(self) -> Manifest:
         """The podTemplate that mounts them."""
@@ -57,8 +77,10 @@ class Mounts:
         return {"spec": {"containers": [{"name": "engine", "volumeMounts": mounts}], "volumes": volumes}}
 
 
-def manifest(mounts: Mounts) -> Manifest:
-    large = _tier(mounts, "large")
+def manifest(mounts: Mounts, hub: str) -> Manifest:
+    """The fleet; `hub` is the URL of the hub that it knows."""
+    large, small = _tier(mounts, "large", hub), _tier(mounts, "small", hub)
+    small["storage"] = {"cache": {"hostPath": {"path": str(mounts.cache)}}}
     large |= {
         "lifecycle": {**large["lifecycle"], "maxGroupRestarts": 8},
         "parallelism": {"tensor": 2, "gpusPerPod": 1},
@@ -68,23 +90,35 @@ def manifest(mounts: Mounts) -> Manifest:
         "apiVersion": "heterofleet.io/v1alpha1",
         "kind": "HeterogeneousDeployment",
         "metadata": {"name": FLEET, "namespace": NAMESPACE},
-        "spec": {"large": large, "small": _tier(mounts, "small"), "router": _ROUTER},
+        "spec": {"large": large, "small": small, "router": _ROUTER},
     }
 
 
-def text(mounts: Mounts) -> str:
+def text(mounts: Mounts, hub: str) -> str:
     """The fleet as `kubectl apply` takes it."""
-    return json.dumps(manifest(mounts))
+    return json.dumps(manifest(mounts, hub))
 
 
-def source(model: str) -> str:
+def mounted(model: str) -> str:
     """The source of a model by the name of its folder."""
     return f"file://{_MODELS}/{model}"
 
 
-def _tier(mounts: Mounts, model: str) -> Manifest:
+def of_hub(model: str) -> str:
+    """The same model from the hub."""
+    return f"hf://hub/{model}"
+
+
+def environment(hub: str, *, stuck: bool = False) -> list[Manifest]:
+    """The environment of engines; with `stuck` they generate nothing."""
+    path = f"{_SITE}:{_STUCK}" if stuck else _SITE
+    named = {**_ENVIRONMENT, "PYTHONPATH": path, "HF_ENDPOINT": hub}
+    return [{"name": name, "value": value} for name, value in named.items()]
+
+
+def _tier(mounts: Mounts, model: str, hub: str) -> Manifest:
     return {
-        "model": {"source": source(model)},
+        "model": {"source": mounted(model)},
         "instances": {"min": 1, "max": 3},
         "lifecycle": {"drainTimeoutSeconds": 120, "startupTimeoutSeconds": 600},
         "engine": {
@@ -92,7 +126,7 @@ def _tier(mounts: Mounts, model: str) -> Manifest:
             "maxModelLen": 2048,
             "sharedMemory": "512Mi",
             "extraArgs": list(_ARGUMENTS),
-            "env": [{"name": name, "value": value} for name, value in _ENVIRONMENT.items()],
+            "env": environment(hub),
         },
         # A node here offers what the machine has, to several engines at once.
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "4Gi"}},

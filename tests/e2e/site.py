@@ -12,8 +12,7 @@ from typing import Any
 
 from openai import AsyncOpenAI
 
-from e2e import realfleet
-from e2e.realfleet import FLEET, NAMESPACE, Manifest, Mounts
+from e2e.realfleet import FLEET, NAMESPACE, Manifest
 from testbed.eventually import eventually
 from testbed.realnodes import RealNodes
 from testbed.realnodes.bed import CommandFailed
@@ -24,12 +23,12 @@ _OPERATOR = "/apis/apps/v1/namespaces/heterofleet-system/deployments/heterofleet
 
 
 class Site:
-    """The fleet `chat` on a bed, with the chart's operator; `mounts` hold the models that its engines can be given."""
+    """The fleet `chat` on a bed, with the chart's operator; `hub` is the URL of the hub that its engines know."""
 
-    def __init__(self, nodes: RealNodes, mounts: Mounts) -> None:
+    def __init__(self, nodes: RealNodes, hub: str) -> None:
         self.nodes = nodes
         self.api = nodes.api
-        self.mounts = mounts
+        self.hub = hub
         self.starts: list[float] = []
         """Seconds from a large group's first container to its first answer, unforced."""
 
@@ -44,13 +43,13 @@ class Site:
         """Merge `spec` into a tier's spec."""
         self.api.merge(f"{_FLEETS}/{FLEET}", {"spec": {tier: spec}})
 
-    def give(self, tier: str, model: str) -> None:
-        """Have a tier serve the model of that folder."""
-        self.change(tier, model={"source": realfleet.source(model)})
+    def give(self, tier: str, source: str) -> None:
+        """Have a tier serve another model."""
+        self.change(tier, model={"source": source})
 
-    def model(self, tier: str) -> str:
-        """The name of the model's folder that a tier is to serve."""
-        return str(self.api.get(f"{_FLEETS}/{FLEET}")["spec"][tier]["model"]["source"]).rpartition("/")[2]
+    def source(self, tier: str) -> str:
+        """Of the model that a tier is to serve."""
+        return str(self.api.get(f"{_FLEETS}/{FLEET}")["spec"][tier]["model"]["source"])
 
     def scale(self, tier: str, count: int) -> None:
         """As `kubectl scale` does."""
@@ -181,6 +180,16 @@ for _ in range(60):
     time.sleep(0.05)
 time.sleep(60)
 """
+
+
+def is_healthy(nodes: RealNodes, pod: Manifest) -> bool:
+    """Whether the engine of a pod says so itself, whatever its supervisor thinks of it."""
+    ask = ("python3", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=5)")
+    try:
+        nodes.kubectl("exec", pod["metadata"]["name"], "--namespace", NAMESPACE, "--", *ask)
+    except CommandFailed:
+        return False
+    return True
 
 
 def seconds_until(predicate: Callable[[], object], within: float, message: str | Callable[[], str]) -> float:

@@ -6,6 +6,7 @@ settled, as it found it. Named failures are those that no system without a copy 
 
 import asyncio
 import contextlib
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.timeout(900)
 
 PYTHON: Final = "/opt/heterofleet/bin/python"
 """How the command lines of what our images run begin."""
-STATUS_SECONDS: Final = 240
+COMMAND_SECONDS: Final = 240
 """For a command line of a second on a machine that is busy with everything else."""
 MINUTE: Final = 60.0
 SILENT_PROMETHEUS: Final = "http://prometheus.monitoring.svc:9090"
@@ -95,18 +96,22 @@ class Fleet:
         assert watch.lies == []
         assert watch.looks > 0
 
-    def status_command(self) -> str:
-        """What `heterofleet status` shows to a person."""
-        command = [str(Path(sys.executable).with_name("heterofleet")), "status", "--namespace", NAMESPACE]
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line as a person does."""
+        program = str(Path(sys.executable).with_name("heterofleet"))
         with self.nodes.inside():
-            done = subprocess.run(
-                command,
+            return subprocess.run(
+                [program, *arguments, "--namespace", NAMESPACE],
                 env=self.nodes.environment(),
                 capture_output=True,
                 text=True,
-                timeout=STATUS_SECONDS,
+                timeout=COMMAND_SECONDS,
                 check=False,
             )
+
+    def status_command(self) -> str:
+        """What `heterofleet status` shows."""
+        done = self.command("status")
         return " ".join((done.stdout + done.stderr).split())
 
 
@@ -150,6 +155,17 @@ async def test_a_missing_token_is_told_by_name_and_costs_no_request(fleet: Fleet
 
 def _create_token(fleet: Fleet) -> None:
     fleet.api.create(f"/api/v1/namespaces/{NAMESPACE}/secrets", played.token())
+
+
+async def test_top_shows_what_flows_through_the_routers(fleet: Fleet):
+    """The API server asks their pods for their metrics."""
+    async with fleet.under_load():
+        top = await asyncio.to_thread(fleet.command, "top", FLEET, "--output", "json")
+    assert (top.returncode, top.stderr) == (0, "")
+    (shown,) = json.loads(top.stdout)
+    fleet.report.see(top=shown)
+    assert shown["requestsPerSecond"] > 0
+    assert shown["tokensPerSecond"] > 0
 
 
 async def test_a_router_that_is_killed_costs_only_what_it_was_answering(fleet: Fleet):

@@ -15,8 +15,9 @@ import pytest
 from openai import AsyncOpenAI
 
 from e2e import traffic
+from e2e.realfleet import environment, mounted, of_hub
 from e2e.report import Report
-from e2e.site import START_SECONDS, Site, exhaust, frozen, kill, ready, restarts, seconds_until
+from e2e.site import START_SECONDS, Site, exhaust, frozen, is_healthy, kill, ready, restarts, seconds_until
 from testbed.eventually import eventually, eventually_async
 
 pytestmark = pytest.mark.timeout(900)
@@ -25,12 +26,15 @@ TIERS = {"plan": "large", "act": "small", "chat-large": "large", "chat-small": "
 STREAMS = 50
 _LONG: Final[dict[str, Any]] = {"max_tokens": 1900, "extra_body": {"ignore_eos": True}}
 CAUSES: Final = {
-    "broken-config": "no-such-model",
-    "no-tokenizer": "tokenizer",
-    "truncated-weights": "SafetensorError",
-    "no-such-folder": "there is no folder /models/no-such-folder in the pod",
+    mounted("broken-config"): "no-such-model",
+    mounted("no-tokenizer"): "tokenizer",
+    mounted("truncated-weights"): "SafetensorError",
+    mounted("no-such-folder"): "there is no folder /models/no-such-folder in the pod",
+    of_hub("too-large"): "no room for the model",
+    # It fills the volume, and is the last for that.
+    of_hub("larger-than-told"): "the cache is full",
 }
-"""By the model that a tier is given, what its condition must say."""
+"""By the source of the model that a tier is given, what its condition must say."""
 
 
 async def test_each_class_and_name_reaches_its_tier_streamed_or_not(site: Site):
@@ -102,6 +106,28 @@ async def test_an_engine_that_is_healthy_but_generates_nothing_gets_no_traffic(s
     assert [answer.tier for answer in answers] == ["large"] * 6
 
 
+async def test_an_engine_that_never_generates_anything_never_gets_traffic(site: Site, report: Report):
+    serving = site.pods("small")[0]["metadata"]["name"]
+    async with site.client() as client, traffic.loaded(client, "plan", "act") as load:
+        site.change("small", engine={"env": environment(site.hub, stuck=True)})
+        try:
+            await asyncio.to_thread(eventually, lambda: _healthy(site, serving), START_SECONDS, site.told)
+            count = load.answered("act", "small")
+            await eventually_async(lambda: _answered(load, count + 20), message=lambda: f"{load.summary()}")
+            readiness = {pod["metadata"]["name"]: ready(pod) for pod in site.pods("small")}
+        finally:
+            site.change("small", engine={"env": environment(site.hub)})
+        await asyncio.to_thread(site.wait_settled)
+    report.see(readiness=readiness, load=load.summary())
+    assert (readiness.pop(serving), list(readiness.values()), load.failures()) == (True, [False], {})
+
+
+def _healthy(site: Site, serving: str) -> bool:
+    """A second engine of the small tier says that it is."""
+    others = [pod for pod in site.pods("small") if pod["metadata"]["name"] != serving]
+    return bool(others) and is_healthy(site.nodes, others[0])
+
+
 async def _from_small(client: AsyncOpenAI) -> bool:
     return (await traffic.ask(client, "act")).tier == "small"
 
@@ -134,7 +160,7 @@ async def test_a_tier_rolls_to_another_model_without_a_failed_request(site: Site
     before = {pod["metadata"]["name"] for pod in site.pods("small")}
     async with site.client() as client, traffic.loaded(client, "plan", "act") as load:
         await eventually_async(lambda: _more(load, 1))
-        site.give("small", "other")
+        site.give("small", of_hub("other"))
         await asyncio.to_thread(site.wait_settled)
         count = load.answered("act", "small")
         await eventually_async(lambda: _answered(load, count + 3), message=lambda: f"{load.summary()}")
@@ -162,18 +188,18 @@ def _told(site: Site, kind: str, words: str) -> str | None:
     return message if words in message else None
 
 
-@pytest.mark.parametrize("model", CAUSES)
+@pytest.mark.parametrize("source", CAUSES, ids=lambda source: source.rpartition("/")[2])
 async def test_a_model_that_cannot_be_served_is_told_in_words_and_the_old_one_serves_on(
-    site: Site, report: Report, model: str
+    site: Site, report: Report, source: str
 ):
     serving = site.pods("small")[0]
     name, before = serving["metadata"]["name"], restarts(serving)
-    served = site.model("small")
+    served = site.source("small")
     async with site.client() as client, traffic.loaded(client, "plan", "act") as load:
-        site.give("small", model)
+        site.give("small", source)
         try:
             told = await asyncio.to_thread(
-                eventually, lambda: _told(site, "Degraded", CAUSES[model]), START_SECONDS, site.told
+                eventually, lambda: _told(site, "Degraded", CAUSES[source]), START_SECONDS, site.told
             )
             ends = {pod["metadata"]["name"]: restarts(pod) for pod in site.pods("small")}
         finally:
