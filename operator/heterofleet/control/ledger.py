@@ -18,7 +18,8 @@ from heterofleet.cluster.records import NodeRecord, PodRecord
 from heterofleet.planning import placing
 from heterofleet.planning.placing import Demand, Node, Places, Shape, Taint
 
-PROMISE_SECONDS = 60
+PROMISE_SECONDS = 600
+"""Of a promise whose holder never asks again: controllers and scheduler under load take minutes to bind its pods."""
 FOREIGN_SECONDS = 10
 MOST_NODES_READ = 64
 """Nodes that are asked for other people's pods in one look; more would not be read before the answer is stale."""
