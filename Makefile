@@ -94,7 +94,7 @@ soak-router: setup ## two routers under load while engines and routers fail at r
 soak: testbed ## the whole data centre under load and faults (SEED= MINUTES=20)
 	@$(BIN)/python -m soak.datacentre $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
-soak-minute: testbed ## the same for half a minute, one seed that has every kind of fault
+soak-minute: testbed ## the same for a minute, one seed that has every kind of fault
 	$(call against_a_cluster,tests/soak/datacentre)
 
 .PHONY: router-compiled
