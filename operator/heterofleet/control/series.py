@@ -26,6 +26,7 @@ from heterofleet.api.routing import RequestClass
 from heterofleet.api.scaling import Mode
 from heterofleet.control import gauges, promises
 from heterofleet.control.promises import NO_PROMISES, Promises
+from heterofleet.planning.capacity import PROMPT_WEIGHT
 
 
 class Fleets(Protocol):
@@ -54,7 +55,7 @@ class _FleetNumbers:
     tiers: tuple[tuple[Tier, _TierNumbers], ...]
     forecasts: tuple[tuple[RequestClass, float], ...] = ()
     amiss: tuple[tuple[ConditionType, Reason], ...] = ()
-    prompt_weight: float | None = None
+    prompt_weight: float = PROMPT_WEIGHT
     is_advisory: bool = False
     last_drain: LastDrain | None = None
     promises: Promises = NO_PROMISES
@@ -126,12 +127,13 @@ def _of_plans(numbers: dict[FleetKey, _FleetNumbers]) -> Iterator[GaugeMetricFam
         "forecast_tokens_per_second", "Work that is planned for, margin included.", "namespace", "fleet", "class"
     )
     advised = gauges.family("plan_advised", "1 where the plan is only published: mode Advisory.", "namespace", "fleet")
-    weight = gauges.family("prompt_weight", "Work of one prompt token, in tokens of an answer.", "namespace", "fleet")
+    weight = gauges.family(
+        "prompt_weight", "Work of one prompt token, in tokens of an answer; 0.1 until learned.", "namespace", "fleet"
+    )
     for key, fleet in numbers.items():
         if fleet.is_advisory:
             advised.add_metric([*key], 1)
-        if fleet.prompt_weight is not None:
-            weight.add_metric([*key], fleet.prompt_weight)
+        weight.add_metric([*key], fleet.prompt_weight)
         for tier, held in fleet.tiers:
             if held.capacity is not None:
                 capacity.add_metric([*key, tier], held.capacity)
@@ -184,7 +186,7 @@ def _parse(body: Manifest | None) -> _FleetNumbers:
         ),
         amiss=tuple((told.type, told.reason) for told in status.conditions if told.is_amiss),
         is_advisory=body["spec"].get("mode") == Mode.ADVISORY,
-        prompt_weight=status.learned.prompt_weight,
+        prompt_weight=PROMPT_WEIGHT if status.learned.prompt_weight is None else status.learned.prompt_weight,
         last_drain=status.last_drain,
         promises=promises.of(body),
     )

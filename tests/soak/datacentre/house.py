@@ -12,7 +12,7 @@ from typing import Any, Final
 import yaml
 
 from heterofleet.api.labels import Tier
-from heterofleet.metrics import rules
+from heterofleet.metrics import shipped
 from heterofleet.simulate.api import Settings
 from randomwalk.history import Observatory
 from randomwalk.written import Written
@@ -61,7 +61,7 @@ def opened(folder: Path) -> Iterator[Site]:
             {"job_name": "operator", "static_configs": [{"targets": [f"127.0.0.1:{operator.port}"]}]},
         ]
         prometheus = PrometheusServer(
-            folder / "prometheus", scrapes=scrapes, rules=rules.file(SCALE), interval="500ms", port=port
+            folder / "prometheus", scrapes=scrapes, rules=shipped.recorded(SCALE), interval="500ms", port=port
         )
         things.enter_context(prometheus)
         observatory = things.enter_context(Observatory(cluster))

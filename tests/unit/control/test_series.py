@@ -161,4 +161,5 @@ def test_the_last_drain_and_what_is_learned_are_told_where_there_are_any():
         f'desired_instances{{{where},tier="large"}} 2.0',
         f'desired_instances{{{where},tier="small"}} 4.0',
     }
-    assert not [line for line in lines(fleets) if line.startswith(("last_drain_", "prompt_weight{")) and '"b"' in line]
+    assert not [line for line in lines(fleets) if line.startswith("last_drain_") and '"b"' in line]
+    assert 'prompt_weight{fleet="b",namespace="ns"} 0.1' in lines(fleets), "what plans reckon with until it is learned"
