@@ -61,7 +61,7 @@ def _recorded(name: str, by: str, how: str = "sum") -> str:
 
 def _told(gauge: str, *labels: str) -> str:
     """A gauge of the operator, by labels, over the chosen fleets."""
-    by = ", ".join(("namespace", "fleet", *labels))
+    by = ", ".join(dict.fromkeys(("namespace", "fleet", *labels)))
     kept = f"sum by ({', '.join(labels)})" if labels else "sum"
     return f"{kept} (max by ({by}) (heterofleet_operator_{gauge}{{{OF}}}))"
 
