@@ -39,14 +39,17 @@ Sample = tuple[str, dict[str, str], float]
 """Name, labels and value."""
 
 
-def page(names: list[str], namespace: str, seconds: float) -> str:
-    """The exposition of the fleets' routers, which began so many `seconds` ago."""
+def page(names: list[str], namespace: str, began: float, now: float) -> str:
+    """The exposition at `now` of the fleets' routers, which began at `began`, both in seconds since the epoch.
+
+    Each sample says when it is of: on a machine that is late to ask, rates would else be of the machine.
+    """
     lines: list[str] = []
-    for metric, labels, value in _samples(names, namespace, seconds):
+    for metric, labels, value in _samples(names, namespace, now - began):
         if not lines or not lines[-1].startswith(f"{metric}{{"):
             lines.append(f"# TYPE {metric} {'counter' if metric.endswith('_total') else 'gauge'}")
         written = ",".join(f'{name}="{value}"' for name, value in labels.items())
-        lines.append(f"{metric}{{{written}}} {value:.3f}")
+        lines.append(f"{metric}{{{written}}} {value:.3f} {now * 1000:.0f}")
     return "\n".join(lines) + "\n"
 
 
@@ -107,7 +110,7 @@ class Flow:
 
         class Page(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                text = page(names, namespace, time.time() - began).encode()
+                text = page(names, namespace, began, time.time()).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "text/plain; version=0.0.4")
                 self.send_header("Content-Length", str(len(text)))
