@@ -141,9 +141,10 @@ def _at_size(bench: Bench, size: int, *, last: bool, strangers: int) -> None:
     _say(f"{size} fleets Ready after {time.monotonic() - grown:.0f} s")
     wait(f"{size} fleets have a plan made of their load", lambda: bench.crowd.planned() >= size, 900, 5.0)
     _say(f"{size} fleets planned after {time.monotonic() - grown:.0f} s")
-    bench.settled(PLANNING_SECONDS)
+    bench.settled(PLANNING_SECONDS, within=1800)
     suffix = "" if last else f"_at_{size}"
     if last:
+        _rest(bench)
         crowd.add_strangers(bench.cluster.api, strangers)
         _say("strangers added")
     _edits(bench, suffix)
@@ -154,7 +155,6 @@ def _at_size(bench: Bench, size: int, *, last: bool, strangers: int) -> None:
     if last:
         _two_writers(bench)
         _memory(bench)
-        _rest(bench)
 
 
 def _edits(bench: Bench, suffix: str) -> None:
@@ -329,12 +329,12 @@ def _memory(bench: Bench) -> None:
 
 def _rest(bench: Bench) -> None:
     seconds = float(os.environ.get("BENCH_REST_SECONDS", "600"))
-    bench.settled(PLANNING_SECONDS)
     _say(f"at rest for {seconds:.0f} s")
     bench.audit.skip()
     before = bench.crowd.statuses()
     time.sleep(seconds)
     written = bench.writes()
+    _say(f"{len(written)} writes at rest")
     bench.report.add("writes_at_rest", len(written), "writes", 0)
     bench.report.notes += [f"written at rest: {w.verb} {w.resource} {w.name}" for w in written[:20]]
     bench.report.notes += changed(before, bench.crowd.statuses())[:40]
