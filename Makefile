@@ -79,7 +79,7 @@ metrics: setup ## recording rules and signals, by a real Prometheus on loopback
 
 router: setup ## the router and the simulated engines, on loopback
 	@$(BIN)/python -m pytest -q tests/router tests/simulate tests/recommend tests/soak \
-	  --ignore tests/soak/datacentre/test_datacentre.py
+	  --ignore tests/soak/datacentre/test_datacentre.py --ignore tests/soak/datacentre/test_dashboard.py
 
 test-engine: setup ## the router before real vLLM on the CPU (RECORD=1 writes the forms of its answers anew)
 	@RECORD=$(RECORD) $(BIN)/python -m pytest -q tests/engine
@@ -96,6 +96,10 @@ soak: testbed ## the whole data centre under load and faults (SEED= MINUTES=20)
 
 soak-minute: testbed ## the same for a minute, one seed that has every kind of fault
 	$(call against_a_cluster,tests/soak/datacentre)
+
+.PHONY: dashboard
+dashboard: testbed ## every expression of dashboard and rules, before a whole data centre
+	$(call against_a_cluster,tests/soak/datacentre/test_dashboard.py)
 
 .PHONY: router-compiled
 router-compiled: setup ## the router's tests once more, against its modules compiled as in the image
@@ -119,7 +123,7 @@ random: testbed ## random walks over fleets, a few seeds (SEEDS=0-199 STEPS=50 f
 	@$(if $(SEEDS),$(BIN)/python -m randomwalk --seeds $(SEEDS) --steps $(or $(STEPS),50),$(BIN)/python -m pytest -q -o cache_dir=build/cache/random tests/randomwalk || $(BIN)/python -m pytest -q -o cache_dir=build/cache/random --last-failed tests/randomwalk)
 
 # Two at a time, since much of it waits: what plays a cluster beside what does not, as far as they last.
-SUITES := cluster check unit supervisor metrics reconcile router router-compiled random
+SUITES := cluster check unit supervisor metrics reconcile router router-compiled random dashboard
 
 test: setup testbed ## everything (< 20 min with warm caches)
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target --old-file=testbed $(SUITES)
