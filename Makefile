@@ -141,7 +141,7 @@ release: testbed drift ## this version's chart, wheel, CRDs and bills of materia
 demo: testbed ## the product, step by step, on a real control plane (CHAPTER=fleet, router or scaling; KEEP=1 leaves it running)
 	@$(BIN)/python -m testbed.demo
 
-bench-control-plane: testbed ## the operator among 10, 100 and 1,000 fleets (about 40 minutes)
+bench-control-plane: testbed ## the operator among 10, 100 and 1,000 fleets (longer than an hour)
 	@$(BIN)/python -m benchmarks.control_plane
 
 bench-router: setup ## the router beside nginx, vllm-router and LiteLLM, each alone on a core (about 12 minutes)
