@@ -23,7 +23,7 @@ def _recorded(of_fleet: str) -> list[Manifest]:
     return [
         {"record": "heterofleet:requests_in_flight:sum", "expr": f"{by_tier} ({in_flight})"},
         {
-            "record": "heterofleet:engine_generation_tokens:rate5m",
+            "record": "heterofleet:completion_tokens:rate5m",
             "expr": f"{by_tier} (rate(vllm:generation_tokens_total{{{of_fleet}}}[5m]))",
         },
     ]
