@@ -43,8 +43,10 @@ Lines = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def read_log(life: Life) -> list[dict[str, Any]]:
-    """The whole lines of a process's access log; of one that was killed or still runs, the last may be cut off."""
-    return [json.loads(line) for line in life.access_log.read_bytes().split(b"\n")[:-1]]
+    """The lines of a process's access log; the last of one that was killed may be cut off."""
+    lines = life.access_log.read_bytes().split(b"\n")
+    whole = lines[:-1] if life.killed_at is not None else [line for line in lines if line]
+    return [json.loads(line) for line in whole]
 
 
 def differences(

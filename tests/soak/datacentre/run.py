@@ -155,7 +155,12 @@ def _differences(site: Site, report: Report) -> list[str]:
 
     def agree() -> bool:
         lives = [life for life in site.lives.values() if life.access_log.exists()]
-        found[:] = accounts.differences(report.records, lives, {life.name: accounts.read_log(life) for life in lives})
+        try:
+            logs = {life.name: accounts.read_log(life) for life in lives}
+        except ValueError as error:
+            found[:] = [f"a line of an access log is not whole: {error}"]
+        else:
+            found[:] = accounts.differences(report.records, lives, logs)
         return not found
 
     with contextlib.suppress(DeadlineError):
