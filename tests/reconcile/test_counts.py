@@ -63,6 +63,21 @@ def test_a_release_ends_an_override_at_once(ready, operator: Operator):
     assert tier(site)["spec"]["instances"] == 3, "an old release ends no later override"
 
 
+def test_a_release_ends_in_what_the_plan_would_have_and_plans_after_it_keep_that(ready, operator: Operator):
+    site: Site = ready(small={"instances": {"min": 1, "max": 4}})
+    site.scale("small", 3)
+    site.eventually(lambda: ready_count(site) == "3/3")
+    operator.plan()
+    site.eventually(lambda: "plan" in site.status())
+    operator.advance(2)
+    site.annotate(release=operator.now().isoformat(timespec="seconds"))
+    site.eventually(lambda: (tier(site)["spec"]["instances"], override(site)) == (1, None))
+    operator.advance(60)
+    operator.plan()
+    operator.settle()
+    assert (tier(site)["spec"]["instances"], override(site)) == (1, None)
+
+
 def test_an_external_writer_sets_the_count_and_is_never_taken_back(ready, operator: Operator):
     site: Site = ready(
         small={"instances": {"min": 1, "max": 4}}, scaling={"overrideSeconds": 10, "small": {"writer": "External"}}

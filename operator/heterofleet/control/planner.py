@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from heterofleet.api.labels import FleetKey, Tier
-from heterofleet.api.planned import Decision
+from heterofleet.api.planned import Bound, Decision
 from heterofleet.api.routing import Degrade
 from heterofleet.api.routing import Plan as RouterPlan
 from heterofleet.api.scaling import Mode
@@ -103,13 +103,16 @@ class Planner:
     def counts(self, fleet: HeterogeneousDeployment) -> Mapping[Tier, int]:
         """The planned counts: of the last plan of this process, else as told in the status, else instances.min.
 
-        A bound that the user has changed since holds at once, without waiting for the next plan.
+        Of a tier whose count somebody else holds it is what the plan would have: a release ends in that, at once. A
+        bound that the user has changed since holds as soon, without waiting for the next plan.
         """
         made, before = self._currents.get(fleet.key), fleet.status.plan
         if made is not None:
-            counts = {tier: made.plan.tiers[tier].count for tier in Tier}
+            plans = made.plan.tiers
+            counts = {t: plans[t].need if made.situation.tiers[t].held else plans[t].count for t in Tier}
         elif before is not None:
-            counts = {Tier.LARGE: before.large.instances, Tier.SMALL: before.small.instances}
+            told = {Tier.LARGE: before.large, Tier.SMALL: before.small}
+            counts = {t: one.need if one.bound is Bound.OVERRIDE else one.instances for t, one in told.items()}
         else:
             counts = {}
         bounds = {tier: fleet.spec.tier(tier).instances for tier in Tier}

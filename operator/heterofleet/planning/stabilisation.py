@@ -6,7 +6,8 @@
     step         a decision changes it by at most `maxStep`, up or down
 
 What was needed when is `situation.Memory`, which goes through status: a tier of which nothing is remembered begins with
-its count in force as a need, so that a restarted operator takes nothing away at once.
+its count in force as a need, so that a restarted operator takes nothing away at once; a count that somebody else holds
+is none.
 """
 
 from collections.abc import Sequence

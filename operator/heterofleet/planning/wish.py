@@ -47,6 +47,8 @@ def of(situation: Situation, tier: Tier, demand: Demand, whole: Demand) -> Wish:
     load = _load(demand.work, capacity)
     extra = min(now.failed, now.ready) if load else 0
     need = _need(now, demand, load, extra)
+    # What somebody else sets is no need of the plan's, and goes as soon as the plan sets the count again.
+    begins = need if now.held else now.count
     wished = Wish(
         count=TierCount(
             need,
@@ -59,7 +61,7 @@ def of(situation: Situation, tier: Tier, demand: Demand, whole: Demand) -> Wish:
         expected=_load(demand.expected, capacity),
         upper=_load(demand.upper, capacity),
         bounds=_bounds(situation, tier),
-        needs=stabilisation.remember(situation.memory, tier, need, now.count, scaling, situation.now),
+        needs=stabilisation.remember(situation.memory, tier, need, begins, scaling, situation.now),
     )
     return _as_held(situation, tier, wished) if now.held else within(_followed(situation, tier, wished, extra))
 

@@ -60,6 +60,21 @@ def told(planning: Planning, of: HeterogeneousDeployment) -> HeterogeneousDeploy
     return of.model_copy(update={"status": status})
 
 
+async def test_a_count_that_somebody_holds_is_given_back_to_what_the_plan_would_have():
+    planning = Planning()
+    planning.prometheus.tell(plan=1.0, act=1.0)
+    seen = standing(fleet(), count=3)
+    seen = replace(seen, tiers={tier: replace(one, held=True) for tier, one in seen.tiers.items()})
+    for _ in range(3):
+        await planning.plan(seen)
+        planning.pass_(60)
+    assert dict(planning.planner.counts(seen.fleet)) == {Tier.LARGE: 1, Tier.SMALL: 1}
+    known, again = told(planning, fleet()), planning.restarted()
+    assert known.status.plan is not None
+    assert (known.status.plan.small.instances, known.status.plan.small.bound) == (3, Bound.OVERRIDE)
+    assert dict(again.planner.counts(known)) == {Tier.LARGE: 1, Tier.SMALL: 1}
+
+
 async def test_a_new_process_tells_nothing_before_it_has_asked_prometheus():
     planning = Planning()
     planning.prometheus.tell(plan=1.0, act=1.0)

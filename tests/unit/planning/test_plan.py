@@ -65,6 +65,13 @@ def test_a_time_without_a_zone_is_refused():
         planned(spec(), 1, 1, now=datetime(2026, 3, 2))  # noqa: DTZ001  what the plan must refuse
 
 
+def test_a_count_that_was_held_when_plans_began_goes_to_its_need_once_it_is_released():
+    fleet = spec(stabilizationSeconds=300)
+    held = planned(fleet, 0, situations.small(8, held=True), IDLE, load(380))
+    released = planned(fleet, 0, 8, IDLE, load(380), memory=held.memory, now=NOW + timedelta(seconds=10))
+    assert (counts(held)[1], counts(released)[1]) == (8, 4)
+
+
 class TestWhatWaits:
     def test_it_raises_a_count_above_the_forecast(self):
         made = planned(spec(), 1, 5, IDLE, load(400, waiting=12_000, offered=500))
