@@ -190,4 +190,5 @@ def test_two_fleets_that_want_the_same_gpus_never_hold_more_than_there_are(ready
         operator.advance(60)
         operator.plan()
         operator.settle()
-    assert site.gpus() <= 24
+    held = [(pod["metadata"]["name"], pod["spec"].get("nodeName", "no node")) for pod in site.pods(labels.FLEET)]
+    assert site.gpus() <= 24, held
