@@ -25,8 +25,6 @@ _BASES: Final = Path(__file__).parent / "bases"
 _PACKAGES: Final = ("python3", "python3-venv")
 _UNUSED: Final = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/lib/apt/lists", "var/cache/apt")
 _RELEASE: Final = "bookworm"
-_REPOSITORY: Final = "http://deb.debian.org/debian"
-"""Where Debian is found unless this machine has it from elsewhere."""
 _AUTHORITIES: Final = "/run/authorities.pem"
 _SOURCES: Final = ("pyproject.toml", "README.md", "LICENSE", "NOTICE", ".dockerignore", "operator", "images/operator")
 """What images but the engine's are made of, together with their own folder and their base."""
@@ -102,7 +100,7 @@ def _root_files() -> Path:
         root = folder / "root"
         with cache.step(f"laying down Debian {_RELEASE} (80 MB)"):
             include = f"--include={','.join(_PACKAGES)}"
-            _run("debootstrap", "--variant=minbase", include, _RELEASE, str(root), _repository())
+            _run("debootstrap", "--variant=minbase", include, _RELEASE, str(root), *_mirror())
         for unused in _UNUSED:
             shutil.rmtree(root / unused)
             (root / unused).mkdir()
@@ -112,13 +110,13 @@ def _root_files() -> Path:
     return cache.product(f"debian-python-{cache.digest(Path(__file__))}", make)
 
 
-def _repository() -> str:
-    """Where this machine has the same release of Debian from, if it is one; else Debian's own address."""
+def _mirror() -> tuple[str, ...]:
+    """Where this machine has the same release of Debian from, if it is one; else debootstrap takes Debian's own."""
     if shutil.which("apt-get") is None:
-        return _REPOSITORY
+        return ()
     listed = _run("apt-get", "indextargets", "--format", "$(CODENAME) $(COMPONENT) $(REPO_URI)", "Created-By: Packages")
     places = (line.split() for line in listed.splitlines())
-    return next((uri for release, part, uri in places if (release, part) == (_RELEASE, "main")), _REPOSITORY)
+    return tuple(uri for release, part, uri in places if (release, part) == (_RELEASE, "main"))[:1]
 
 
 def _bud(file: Path, tagged: str, context: Path, arguments: Mapping[str, str]) -> None:
